@@ -1,0 +1,3 @@
+//! The user-visible life of a call; the only place where signalling, SDP and media plans meet.
+
+pub mod record;

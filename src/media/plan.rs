@@ -1,0 +1,247 @@
+//! What signalling tells media: addresses, encodings, keys and direction of one call.
+
+use crate::time::Duration;
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+/// An audio codec that Sidetone can send and receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Codec {
+    /// G.711 mu-law, static payload type 0 (RFC 3551).
+    Pcmu,
+    /// G.711 A-law, static payload type 8 (RFC 3551).
+    Pcma,
+    /// Opus, RTP clock 48000 (RFC 7587).
+    Opus,
+}
+
+impl Codec {
+    /// Every codec, in the default order of preference.
+    pub const ALL: [Codec; 3] = [Codec::Opus, Codec::Pcmu, Codec::Pcma];
+
+    /// The encoding name of its rtpmap (RFC 4855: compared without case).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Codec::Pcmu => "PCMU",
+            Codec::Pcma => "PCMA",
+            Codec::Opus => "opus",
+        }
+    }
+
+    /// RTP clock rate in Hz.
+    pub const fn clock_rate(self) -> u32 {
+        match self {
+            Codec::Pcmu | Codec::Pcma => 8_000,
+            Codec::Opus => 48_000,
+        }
+    }
+
+    /// Rate in Hz of the mono audio that goes in and comes out.
+    pub const fn sample_rate(self) -> u32 {
+        match self {
+            Codec::Pcmu | Codec::Pcma => 8_000,
+            Codec::Opus => 48_000,
+        }
+    }
+
+    /// Static payload type (RFC 3551), if it has one.
+    pub const fn static_payload_type(self) -> Option<u8> {
+        match self {
+            Codec::Pcmu => Some(0),
+            Codec::Pcma => Some(8),
+            Codec::Opus => None,
+        }
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A codec name that Sidetone does not know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown codec \"{0}\"; known are opus, pcmu and pcma")]
+pub struct UnknownCodec(pub String);
+
+impl FromStr for Codec {
+    type Err = UnknownCodec;
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Codec::ALL
+            .into_iter()
+            .find(|codec| codec.name().eq_ignore_ascii_case(name))
+            .ok_or_else(|| UnknownCodec(name.into()))
+    }
+}
+
+/// Direction of a stream, seen from our side (RFC 3264 section 5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// Both ways.
+    #[default]
+    SendRecv,
+    /// We only send.
+    SendOnly,
+    /// We only receive.
+    RecvOnly,
+    /// Neither way.
+    Inactive,
+}
+
+impl Direction {
+    /// Do we send?
+    pub const fn sends(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::SendOnly)
+    }
+
+    /// Do we receive?
+    pub const fn receives(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::RecvOnly)
+    }
+
+    /// The same stream seen from the other side.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self {
+            Direction::SendOnly => Direction::RecvOnly,
+            Direction::RecvOnly => Direction::SendOnly,
+            both => both,
+        }
+    }
+
+    /// A direction from its two halves.
+    pub const fn of(sends: bool, receives: bool) -> Self {
+        match (sends, receives) {
+            (true, true) => Direction::SendRecv,
+            (true, false) => Direction::SendOnly,
+            (false, true) => Direction::RecvOnly,
+            (false, false) => Direction::Inactive,
+        }
+    }
+
+    /// The SDP attribute (RFC 8866 section 6.7).
+    pub const fn attribute(self) -> &'static str {
+        match self {
+            Direction::SendRecv => "sendrecv",
+            Direction::SendOnly => "sendonly",
+            Direction::RecvOnly => "recvonly",
+            Direction::Inactive => "inactive",
+        }
+    }
+}
+
+/// Opus parameters that the far end asked us to respect as a sender (RFC 7587 section 6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpusParameters {
+    /// The far end can use in-band FEC (`useinbandfec=1`).
+    pub fec: bool,
+    /// The far end prefers DTX (`usedtx=1`).
+    pub dtx: bool,
+    /// Highest audio sampling rate that the far end plays, Hz (`maxplaybackrate`).
+    pub max_playback_rate: u32,
+    /// Highest average bit rate that the far end takes, bit/s (`maxaveragebitrate`).
+    pub max_average_bitrate: Option<u32>,
+    /// The far end wants constant bit rate (`cbr=1`).
+    pub cbr: bool,
+}
+
+impl Default for OpusParameters {
+    fn default() -> Self {
+        Self { fec: true, dtx: false, max_playback_rate: 48_000, max_average_bitrate: None, cbr: false }
+    }
+}
+
+/// How we encode what we send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encoding {
+    /// The codec.
+    pub codec: Codec,
+    /// RTP payload type that the far end expects for it.
+    pub payload_type: u8,
+    /// Audio per packet.
+    pub packet_time: Duration,
+    /// What the far end asked of an Opus sender; default for other codecs.
+    pub opus: OpusParameters,
+}
+
+/// Telephone events (RFC 4733).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TelephoneEvent {
+    /// RTP payload type.
+    pub payload_type: u8,
+    /// RTP clock rate in Hz: that of the audio codec beside it.
+    pub clock_rate: u32,
+}
+
+/// An SRTP protection profile by SDES (RFC 4568 section 6.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SrtpSuite {
+    /// AES_CM_128_HMAC_SHA1_80.
+    AesCm128HmacSha1_80,
+    /// AES_CM_128_HMAC_SHA1_32.
+    AesCm128HmacSha1_32,
+}
+
+impl SrtpSuite {
+    /// Every suite, strongest first.
+    pub const ALL: [SrtpSuite; 2] = [SrtpSuite::AesCm128HmacSha1_80, SrtpSuite::AesCm128HmacSha1_32];
+
+    /// The name in `a=crypto` (RFC 4568 section 6.2).
+    pub const fn name(self) -> &'static str {
+        match self {
+            SrtpSuite::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
+            SrtpSuite::AesCm128HmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",
+        }
+    }
+
+    /// Length of the master key and salt together, octets (`inline:` carries both).
+    pub const fn key_and_salt_length(self) -> usize {
+        16 + 14
+    }
+}
+
+/// A master key with its salt; never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MasterKey(pub Vec<u8>);
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(…)")
+    }
+}
+
+/// The keys of an SRTP call, one per direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Srtp {
+    /// The suite of both directions.
+    pub suite: SrtpSuite,
+    /// Protects what we send.
+    pub local: MasterKey,
+    /// Protects what the far end sends.
+    pub remote: MasterKey,
+}
+
+/// Everything that media needs to know to run one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Where the far end wants RTP (from its SDP; symmetric RTP may learn another address).
+    pub remote_rtp: SocketAddr,
+    /// Where the far end wants RTCP (`a=rtcp`, else RTP port + 1, else the RTP address when multiplexed).
+    pub remote_rtcp: SocketAddr,
+    /// RTP and RTCP share a port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// Seen from our side.
+    pub direction: Direction,
+    /// How we encode.
+    pub encoding: Encoding,
+    /// Payload types that the far end may send, with their codecs; the first is the one it is expected to use.
+    pub receive: Vec<(u8, Codec)>,
+    /// Telephone events that we may send.
+    pub send_event: Option<TelephoneEvent>,
+    /// Telephone events that the far end may send.
+    pub receive_events: Vec<TelephoneEvent>,
+    /// Keys, if the call is protected.
+    pub srtp: Option<Srtp>,
+}

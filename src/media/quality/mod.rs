@@ -1,0 +1,5 @@
+//! What the two ends hear: RFC 3550 statistics, burst and gap, E-model.
+
+mod report;
+
+pub use report::{Inbound, Outbound, Report};
