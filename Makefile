@@ -1,0 +1,77 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+
+# Headers and tools that the build links against.
+BUILD_PACKAGES := build-essential pkg-config libopus-dev libasound2-dev
+# Real peers and instruments of the tests.
+TEST_PACKAGES := baresip kamailio sip-tester tshark sox pulseaudio libasound2-plugins iproute2 procps
+
+# Installs what is missing of $(1) by apt where it may; elsewhere says the exact command and stops.
+# Daemons among the peers must not start on all addresses while they are installed: policy-rc.d says no.
+define install
+	missing=""; \
+	if command -v dpkg-query >/dev/null; then \
+	  for package in $(1); do \
+	    dpkg-query -W -f='$${Status}' "$$package" 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; \
+	  done; \
+	  if [ -n "$$missing" ]; then \
+	    sudo=""; \
+	    if [ "$$(id -u)" != 0 ]; then \
+	      if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo="sudo"; \
+	      else echo "These system packages are missing; install them with:"; \
+	        echo "  sudo apt-get install --no-install-recommends$$missing"; exit 1; fi; \
+	    fi; \
+	    echo "installing$$missing"; \
+	    policy=/usr/sbin/policy-rc.d; made=""; \
+	    if [ ! -e $$policy ]; then printf '#!/bin/sh\nexit 101\n' | $$sudo tee $$policy >/dev/null; $$sudo chmod +x $$policy; made=1; fi; \
+	    trap 'if [ -n "$$made" ]; then '"$$sudo"' rm -f '"$$policy"'; fi' EXIT; \
+	    $$sudo apt-get update -q >/dev/null; \
+	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing >/dev/null; \
+	  fi; \
+	elif ! pkg-config --exists opus 2>/dev/null; then \
+	  echo "Opus and pkg-config are needed to build; on macOS: brew install opus pkg-config"; exit 1; \
+	fi
+endef
+
+.PHONY: help
+help: ## Lists the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+.PHONY: deps
+deps: ## Installs what the build needs
+	@$(call install,$(BUILD_PACKAGES))
+	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: see https://rustup.rs"; exit 1; }
+
+.PHONY: test-deps
+test-deps: deps ## Installs the real peers of the tests
+	@$(call install,$(TEST_PACKAGES))
+
+.PHONY: build
+build: deps ## Builds the release binary
+	$(CARGO) build --release --locked
+
+.PHONY: demo
+demo: build ## Registers, calls, talks, measures and logs against a built-in far end
+	./target/release/sidetone demo
+
+.PHONY: check
+check: deps ## Formatting, clippy and rustdoc, all without warnings; the build without sound devices
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) check --locked --no-default-features
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
+	if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check licenses bans sources; \
+	else echo "cargo-deny is not installed: licences are not checked"; fi
+
+.PHONY: test
+test: test-deps check ## Every test, real peers included
+	if command -v cargo-nextest >/dev/null; then $(CARGO) nextest run --locked --no-fail-fast; \
+	else $(CARGO) test --locked --lib --bins --tests --examples --no-fail-fast; fi
+	$(CARGO) test --locked --doc --quiet
+
+.PHONY: bench
+bench: deps ## Micro-benchmarks: wire parser, transaction table, media tick
+	$(CARGO) bench --locked
