@@ -21,7 +21,9 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
+pub mod driver;
 pub mod media;
+pub mod net;
 pub mod random;
 pub mod sdp;
 pub mod sip;

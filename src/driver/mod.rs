@@ -1,0 +1,5 @@
+//! The thin drivers around the pure rooms: they own clocks, sockets and threads, and know nothing else.
+
+mod clock;
+
+pub use clock::Clock;
