@@ -121,6 +121,13 @@ impl Direction {
         }
     }
 
+    /// The direction that an SDP attribute of this name says (RFC 8866 section 6.7), if it is one.
+    pub fn from_attribute(name: &str) -> Option<Self> {
+        [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive]
+            .into_iter()
+            .find(|direction| direction.attribute().eq_ignore_ascii_case(name))
+    }
+
     /// The SDP attribute (RFC 8866 section 6.7).
     pub const fn attribute(self) -> &'static str {
         match self {
@@ -132,24 +139,36 @@ impl Direction {
     }
 }
 
-/// Opus parameters that the far end asked us to respect as a sender (RFC 7587 section 6.1).
+/// Opus parameters that a receiver asks its sender to respect (RFC 7587 section 6.1).
+///
+/// The default is what the RFC says of a receiver that asked nothing. It asks for no in-band FEC, so a sender that gets
+/// the default does not add any; Sidetone itself always asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpusParameters {
-    /// The far end can use in-band FEC (`useinbandfec=1`).
+    /// The receiver can use in-band FEC (`useinbandfec=1`).
     pub fec: bool,
-    /// The far end prefers DTX (`usedtx=1`).
+    /// The receiver prefers DTX (`usedtx=1`).
     pub dtx: bool,
-    /// Highest audio sampling rate that the far end plays, Hz (`maxplaybackrate`).
+    /// Highest audio sampling rate that the receiver plays, Hz, 8000 to 48000 (`maxplaybackrate`).
     pub max_playback_rate: u32,
-    /// Highest average bit rate that the far end takes, bit/s (`maxaveragebitrate`).
+    /// Highest average bit rate that the receiver takes, bit/s, 6000 to 510000 (`maxaveragebitrate`).
     pub max_average_bitrate: Option<u32>,
-    /// The far end wants constant bit rate (`cbr=1`).
+    /// The receiver prefers stereo (`stereo=1`); a mono sender need not care.
+    pub stereo: bool,
+    /// The receiver wants constant bit rate (`cbr=1`).
     pub cbr: bool,
 }
 
 impl Default for OpusParameters {
     fn default() -> Self {
-        Self { fec: true, dtx: false, max_playback_rate: 48_000, max_average_bitrate: None, cbr: false }
+        Self {
+            fec: false,
+            dtx: false,
+            max_playback_rate: 48_000,
+            max_average_bitrate: None,
+            stereo: false,
+            cbr: false,
+        }
     }
 }
 
@@ -171,7 +190,8 @@ pub struct Encoding {
 pub struct TelephoneEvent {
     /// RTP payload type.
     pub payload_type: u8,
-    /// RTP clock rate in Hz: that of the audio codec beside it.
+    /// RTP clock rate in Hz of its durations and timestamps. It is that of the audio codec beside it wherever the far end
+    /// has one at that rate; some offer Opus with events at 8000 only.
     pub clock_rate: u32,
 }
 
@@ -227,8 +247,12 @@ pub struct Srtp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Where the far end wants RTP (from its SDP; symmetric RTP may learn another address).
+    ///
+    /// An unspecified address (`0.0.0.0`, `::`) is a hold of RFC 2543 style (RFC 3264 section 8.4): nothing may be sent
+    /// there. `direction` then never says that we send.
     pub remote_rtp: SocketAddr,
-    /// Where the far end wants RTCP (`a=rtcp`, else RTP port + 1, else the RTP address when multiplexed).
+    /// Where the far end wants RTCP (the RTP address when multiplexed, else `a=rtcp`, else RTP port + 1); nothing may be
+    /// sent to an unspecified address.
     pub remote_rtcp: SocketAddr,
     /// RTP and RTCP share a port (RFC 5761).
     pub rtcp_mux: bool,
@@ -236,9 +260,10 @@ pub struct Plan {
     pub direction: Direction,
     /// How we encode.
     pub encoding: Encoding,
-    /// Payload types that the far end may send, with their codecs; the first is the one it is expected to use.
+    /// Payload types that the far end may send, with their codecs; the first is the one it is expected to use. The
+    /// numbers may differ from those that we send with (RFC 3264 section 5.1).
     pub receive: Vec<(u8, Codec)>,
-    /// Telephone events that we may send.
+    /// Telephone events that we may send: digits 0-9, *, # at least.
     pub send_event: Option<TelephoneEvent>,
     /// Telephone events that the far end may send.
     pub receive_events: Vec<TelephoneEvent>,
