@@ -161,14 +161,7 @@ pub struct OpusParameters {
 
 impl Default for OpusParameters {
     fn default() -> Self {
-        Self {
-            fec: false,
-            dtx: false,
-            max_playback_rate: 48_000,
-            max_average_bitrate: None,
-            stereo: false,
-            cbr: false,
-        }
+        Self { fec: false, dtx: false, max_playback_rate: 48_000, max_average_bitrate: None, stereo: false, cbr: false }
     }
 }
 

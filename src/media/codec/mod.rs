@@ -1,0 +1,194 @@
+//! Codecs: mono 16-bit audio in and out, one packet at a time.
+//!
+//! ```text
+//! audio ─▶ Encoder ─▶ payload ~~~~▶ payload ─▶ Decoder ─▶ audio
+//!             ▲                                   ▲
+//!       expected loss                  recover (FEC) · conceal
+//! ```
+
+pub mod g711;
+pub mod opus;
+
+use crate::media::plan::{Codec, Encoding};
+use crate::time::Duration;
+use g711::Law;
+
+/// A codec that cannot be started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("codec {codec} cannot be started: {reason}; offer another codec or reinstall its library")]
+pub struct Unavailable {
+    /// Which codec.
+    pub codec: Codec,
+    /// What its library said.
+    pub reason: String,
+}
+
+/// A payload that its decoder refuses: damaged, or of another codec than its payload type says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a {octets}-octet payload is not valid {codec}; the packet is dropped and counted")]
+pub struct Undecodable {
+    /// Which codec.
+    pub codec: Codec,
+    /// Length of the payload.
+    pub octets: usize,
+}
+
+/// What became of a piece of audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoded {
+    /// A payload to send.
+    Payload,
+    /// Silence that need not be sent (DTX).
+    Nothing,
+}
+
+/// Packet times that `codec` can send, in ms, ascending: 10 to 60 (RFC 3551 section 4.2, RFC 6716 section 2.1.4).
+const fn packet_times(codec: Codec) -> &'static [u64] {
+    match codec {
+        Codec::Pcmu | Codec::Pcma => &[10, 20, 30, 40, 50, 60],
+        // Opus frames are 10, 20, 40 or 60 ms long.
+        Codec::Opus => &[10, 20, 40, 60],
+    }
+}
+
+/// The packet time that is sent when `asked` is asked for: the longest one possible that is no longer, at least 10 ms.
+pub fn packet_time(codec: Codec, asked: Duration) -> Duration {
+    let fits = packet_times(codec).iter().map(|&ms| Duration::from_millis(ms)).take_while(|&time| time <= asked);
+    fits.last().unwrap_or(Duration::from_millis(10))
+}
+
+/// Number of samples in `time` at `rate` Hz.
+pub fn samples(time: Duration, rate: u32) -> usize {
+    (time.as_nanos() * u128::from(rate) / 1_000_000_000) as usize
+}
+
+/// Encodes one direction of a call.
+#[derive(Debug)]
+pub enum Encoder {
+    /// G.711.
+    G711(Law),
+    /// Opus (boxed: its state outweighs everything else).
+    Opus(Box<opus::Encoder>),
+}
+
+impl Encoder {
+    /// An encoder for `encoding`.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when libopus refuses.
+    pub fn new(encoding: &Encoding, settings: &opus::Settings) -> Result<Self, Unavailable> {
+        Ok(match encoding.codec {
+            Codec::Pcmu => Encoder::G711(Law::Mu),
+            Codec::Pcma => Encoder::G711(Law::A),
+            Codec::Opus => Encoder::Opus(Box::new(opus::Encoder::new(&encoding.opus, settings)?)),
+        })
+    }
+
+    /// Encodes one packet's worth of mono `audio` at the codec's sample rate, appending to `out`.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the library refuses the length or fails.
+    pub fn encode(&mut self, audio: &[i16], out: &mut Vec<u8>) -> Result<Encoded, Unavailable> {
+        match self {
+            Encoder::G711(law) => {
+                law.encode_into(audio, out);
+                Ok(Encoded::Payload)
+            }
+            Encoder::Opus(opus) => opus.encode(audio, out),
+        }
+    }
+
+    /// Tells how much of what we send gets lost (0.0 to 1.0), as the far end's RTCP reports it.
+    pub fn expect_loss(&mut self, fraction: f64) {
+        match self {
+            Encoder::G711(_) => {}
+            Encoder::Opus(opus) => opus.expect_loss(fraction),
+        }
+    }
+}
+
+/// Decodes one direction of a call.
+#[derive(Debug)]
+pub enum Decoder {
+    /// G.711; concealment is the playout's.
+    G711(Law),
+    /// Opus, with its own concealment.
+    Opus(Box<opus::Decoder>),
+}
+
+impl Decoder {
+    /// A decoder for `codec`.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when libopus refuses.
+    pub fn new(codec: Codec) -> Result<Self, Unavailable> {
+        Ok(match codec {
+            Codec::Pcmu => Decoder::G711(Law::Mu),
+            Codec::Pcma => Decoder::G711(Law::A),
+            Codec::Opus => Decoder::Opus(Box::new(opus::Decoder::new()?)),
+        })
+    }
+
+    /// The codec.
+    pub fn codec(&self) -> Codec {
+        match self {
+            Decoder::G711(Law::Mu) => Codec::Pcmu,
+            Decoder::G711(Law::A) => Codec::Pcma,
+            Decoder::Opus(_) => Codec::Opus,
+        }
+    }
+
+    /// Appends the audio of `payload` to `out`, mono at the codec's sample rate.
+    ///
+    /// # Errors
+    /// [`Undecodable`]; `out` is then unchanged.
+    pub fn decode(&mut self, payload: &[u8], out: &mut Vec<i16>) -> Result<(), Undecodable> {
+        match self {
+            Decoder::G711(law) => {
+                law.decode_into(payload, out);
+                Ok(())
+            }
+            Decoder::Opus(opus) => opus.decode(payload, out),
+        }
+    }
+
+    /// Appends `samples` of the lost packet before `next`, from the copy that `next` carries (in-band FEC).
+    /// False when it carries none, `out` is then unchanged.
+    pub fn recover(&mut self, next: &[u8], samples: usize, out: &mut Vec<i16>) -> bool {
+        match self {
+            Decoder::G711(_) => false,
+            Decoder::Opus(opus) => opus.recover(next, samples, out),
+        }
+    }
+
+    /// Appends `samples` made up for a lost packet; false when the codec cannot, `out` is then unchanged.
+    pub fn conceal(&mut self, samples: usize, out: &mut Vec<i16>) -> bool {
+        match self {
+            Decoder::G711(_) => false,
+            Decoder::Opus(opus) => opus.conceal(samples, out),
+        }
+    }
+}
+
+/// How many samples at the codec's sample rate `payload` holds; `None` if it is not valid.
+pub fn length(codec: Codec, payload: &[u8]) -> Option<usize> {
+    match codec {
+        Codec::Pcmu | Codec::Pcma => Some(payload.len()),
+        Codec::Opus => opus::length(payload),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packet_times_are_rounded_to_what_the_codec_can() {
+        let ms = Duration::from_millis;
+        assert_eq!(packet_time(Codec::Pcmu, ms(30)), ms(30));
+        assert_eq!(packet_time(Codec::Opus, ms(30)), ms(20));
+        assert_eq!(packet_time(Codec::Pcma, ms(5)), ms(10));
+        assert_eq!(packet_time(Codec::Opus, ms(200)), ms(60));
+        assert_eq!(samples(ms(20), 48_000), 960);
+    }
+}
