@@ -1,3 +1,11 @@
 //! Signalling, pure: RFC 3261 and its family; no clock, socket or thread.
 
+pub mod auth;
+mod grammar;
+pub mod header;
 pub mod hop;
+pub mod message;
+pub mod name_addr;
+pub mod params;
+pub mod uri;
+pub mod via;

@@ -1,0 +1,59 @@
+//! Digest authentication (RFC 2617, RFC 7616, RFC 8760).
+
+mod challenge;
+mod digest;
+
+pub use challenge::{Challenge, ChallengeError};
+pub use digest::Algorithm;
+
+use std::fmt;
+
+/// A password or another secret that never shows in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// Wraps the secret.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The secret itself, for hashing only.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Password {
+    fn from(secret: String) -> Self {
+        Self(secret)
+    }
+}
+
+impl From<&str> for Password {
+    fn from(secret: &str) -> Self {
+        Self(secret.into())
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// Who we are to a registrar or proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The authentication user name.
+    pub username: String,
+    /// The password.
+    pub password: Password,
+}
+
+impl Credentials {
+    /// Credentials for every realm that asks.
+    pub fn new(username: impl Into<String>, password: impl Into<Password>) -> Self {
+        Self { username: username.into(), password: password.into() }
+    }
+}

@@ -1,0 +1,501 @@
+//! URIs of SIP (RFC 3261 section 19.1), and others kept as they are.
+
+use super::grammar;
+use super::hop::Transport;
+use super::params::Params;
+use std::borrow::Cow;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+/// Any URI that may stand in a SIP message.
+///
+/// `==` compares what was written; [`Uri::equivalent`] compares as RFC 3261 section 19.1.4 says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Uri {
+    /// `sip:` and `sips:`.
+    Sip(SipUri),
+    /// `tel:`, `urn:` and every other scheme.
+    Other(OtherUri),
+}
+
+/// A `sip:` or `sips:` URI.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SipUri {
+    /// Is the scheme `sips`?
+    pub secure: bool,
+    /// The user part as on the wire, that is, with its escapes; [`SipUri::user_text`] removes them.
+    pub user: Option<String>,
+    /// The password as on the wire (its use is discouraged, RFC 3261 section 19.1.1).
+    pub password: Option<String>,
+    /// Host name or address.
+    pub host: Host,
+    /// The port, when there is one.
+    pub port: Option<u16>,
+    /// URI parameters: `transport`, `lr`, `user`, `maddr`, ...
+    pub params: Params,
+    /// What follows the `?`, as on the wire.
+    pub headers: Option<String>,
+}
+
+/// A URI of another scheme, verbatim.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OtherUri {
+    /// The scheme as written, without the colon.
+    pub scheme: String,
+    /// Everything after the colon.
+    pub rest: String,
+}
+
+/// A host of a URI or Via.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A domain name, as written.
+    Name(String),
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// An IPv6 address, written in brackets.
+    V6(Ipv6Addr),
+}
+
+/// A text that is no URI or host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{text}\" is no SIP address: {why}")]
+pub struct UriError {
+    /// The text.
+    pub text: String,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+impl Uri {
+    /// The SIP URI, if it is one.
+    pub fn sip(&self) -> Option<&SipUri> {
+        match self {
+            Uri::Sip(uri) => Some(uri),
+            Uri::Other(_) => None,
+        }
+    }
+
+    /// The SIP URI for changing, if it is one.
+    pub fn sip_mut(&mut self) -> Option<&mut SipUri> {
+        match self {
+            Uri::Sip(uri) => Some(uri),
+            Uri::Other(_) => None,
+        }
+    }
+
+    /// The scheme in lower case where it is `sip` or `sips`, else as written.
+    pub fn scheme(&self) -> &str {
+        match self {
+            Uri::Sip(uri) if uri.secure => "sips",
+            Uri::Sip(_) => "sip",
+            Uri::Other(uri) => &uri.scheme,
+        }
+    }
+
+    /// The unescaped user part of a SIP URI.
+    pub fn user(&self) -> Option<Cow<'_, str>> {
+        self.sip().and_then(SipUri::user_text)
+    }
+
+    /// The host of a SIP URI.
+    pub fn host(&self) -> Option<&Host> {
+        self.sip().map(|uri| &uri.host)
+    }
+
+    /// The port of a SIP URI.
+    pub fn port(&self) -> Option<u16> {
+        self.sip().and_then(|uri| uri.port)
+    }
+
+    /// Do both mean the same (RFC 3261 section 19.1.4)? URIs of other schemes are compared octet by octet, but for the
+    /// case of the scheme.
+    pub fn equivalent(&self, other: &Uri) -> bool {
+        match (self, other) {
+            (Uri::Sip(one), Uri::Sip(two)) => one.equivalent(two),
+            (Uri::Other(one), Uri::Other(two)) => one.scheme.eq_ignore_ascii_case(&two.scheme) && one.rest == two.rest,
+            _ => false,
+        }
+    }
+}
+
+impl SipUri {
+    /// A `sip:` URI; characters of `user` that have to be escaped are.
+    pub fn new(user: Option<&str>, host: Host, port: Option<u16>) -> Self {
+        let user = user.map(escape_user);
+        Self { secure: false, user, password: None, host, port, params: Params::new(), headers: None }
+    }
+
+    /// The unescaped user part. Escaped octets that are no UTF-8 become replacement characters.
+    pub fn user_text(&self) -> Option<Cow<'_, str>> {
+        self.user.as_deref().map(unescape)
+    }
+
+    /// The `transport` parameter, if it names one that Sidetone speaks.
+    pub fn transport(&self) -> Option<Transport> {
+        self.params.get("transport").and_then(|name| name.parse().ok())
+    }
+
+    /// Does it ask for loose routing (`lr`)?
+    pub fn loose_route(&self) -> bool {
+        self.params.contains("lr")
+    }
+
+    /// Do both mean the same (RFC 3261 section 19.1.4)?
+    pub fn equivalent(&self, other: &SipUri) -> bool {
+        let same = |one: &Option<String>, two: &Option<String>| match (one, two) {
+            (Some(one), Some(two)) => unescape_octets(one) == unescape_octets(two),
+            (None, None) => true,
+            _ => false,
+        };
+        self.secure == other.secure
+            && same(&self.user, &other.user)
+            && same(&self.password, &other.password)
+            && self.host.equivalent(&other.host)
+            && self.port == other.port
+            && params_match(&self.params, &other.params)
+            && params_match(&other.params, &self.params)
+            && headers_match(self.headers.as_deref(), other.headers.as_deref())
+    }
+
+    fn parse(rest: &str, secure: bool) -> Result<Self, &'static str> {
+        // The user part may hold `;`, `?` and `/`, but never an unescaped `@`: the first one ends it.
+        let (userinfo, hostpart) = match rest.split_once('@') {
+            Some((userinfo, hostpart)) => (Some(userinfo), hostpart),
+            None => (None, rest),
+        };
+        let (user, password) = match userinfo {
+            None => (None, None),
+            Some(userinfo) => match userinfo.split_once(':') {
+                Some((user, password)) => (Some(user), Some(password)),
+                None => (Some(userinfo), None),
+            },
+        };
+        if user.is_some_and(str::is_empty) {
+            return Err("the user part is empty");
+        }
+        let (hostpart, headers) = match hostpart.split_once('?') {
+            Some((hostpart, headers)) => (hostpart, Some(headers.to_owned())),
+            None => (hostpart, None),
+        };
+        let (hostport, params) = hostpart.split_at(hostpart.find(';').unwrap_or(hostpart.len()));
+        let (host, port) = split_port(hostport)?;
+        let params = Params::parse(params).ok_or("a parameter is malformed")?;
+        Ok(Self { secure, user: user.map(Into::into), password: password.map(Into::into), host, port, params, headers })
+    }
+}
+
+impl From<SipUri> for Uri {
+    fn from(uri: SipUri) -> Self {
+        Uri::Sip(uri)
+    }
+}
+
+impl FromStr for Uri {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        let fail = |why| UriError { text: text.chars().take(200).collect(), why };
+        if text.bytes().any(|octet| octet <= b' ' || matches!(octet, 0x7F | b'<' | b'>' | b'"')) {
+            return Err(fail("it holds a blank, control character, quote or bracket"));
+        }
+        let (scheme, rest) = text.split_once(':').ok_or_else(|| fail("the scheme (\"sip:\") is missing"))?;
+        let secure = scheme.eq_ignore_ascii_case("sips");
+        if secure || scheme.eq_ignore_ascii_case("sip") {
+            return SipUri::parse(rest, secure).map(Uri::Sip).map_err(fail);
+        }
+        let valid = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.'));
+        if !valid || rest.is_empty() {
+            return Err(fail("the scheme is malformed or nothing follows it"));
+        }
+        Ok(Uri::Other(OtherUri { scheme: scheme.into(), rest: rest.into() }))
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Uri::Sip(uri) => uri.fmt(f),
+            Uri::Other(uri) => write!(f, "{}:{}", uri.scheme, uri.rest),
+        }
+    }
+}
+
+impl fmt::Display for SipUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.secure { "sips:" } else { "sip:" })?;
+        if let Some(user) = &self.user {
+            f.write_str(user)?;
+            if let Some(password) = &self.password {
+                write!(f, ":{password}")?;
+            }
+            f.write_str("@")?;
+        }
+        write!(f, "{}", self.host)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        write!(f, "{}", self.params)?;
+        match &self.headers {
+            Some(headers) => write!(f, "?{headers}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Host {
+    /// The address, if it is none to be looked up.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Host::Name(_) => None,
+            Host::V4(address) => Some(IpAddr::V4(*address)),
+            Host::V6(address) => Some(IpAddr::V6(*address)),
+        }
+    }
+
+    /// Are both the same host? Names are compared without regard to case.
+    pub fn equivalent(&self, other: &Host) -> bool {
+        match (self, other) {
+            (Host::Name(one), Host::Name(two)) => one.eq_ignore_ascii_case(two),
+            _ => self == other,
+        }
+    }
+}
+
+impl From<IpAddr> for Host {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Host::V4(address),
+            IpAddr::V6(address) => Host::V6(address),
+        }
+    }
+}
+
+impl From<SocketAddr> for Host {
+    fn from(address: SocketAddr) -> Self {
+        address.ip().into()
+    }
+}
+
+impl FromStr for Host {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        parse_host(text).map_err(|why| UriError { text: text.chars().take(200).collect(), why })
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Name(name) => f.write_str(name),
+            Host::V4(address) => address.fmt(f),
+            Host::V6(address) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+fn parse_host(text: &str) -> Result<Host, &'static str> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let address = rest.strip_suffix(']').ok_or("the bracket of the IPv6 address does not close")?;
+        return address.parse().map(Host::V6).map_err(|_| "no IPv6 address stands in the brackets");
+    }
+    if let Ok(address) = text.parse() {
+        return Ok(Host::V4(address));
+    }
+    // Underscores stand in no host name of the grammar, but in many of the field.
+    let valid = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_'));
+    if text.is_empty() || !valid {
+        return Err("the host is missing or malformed (IPv6 addresses stand in brackets)");
+    }
+    Ok(Host::Name(text.into()))
+}
+
+/// Cuts `host[:port]`.
+pub(crate) fn split_port(text: &str) -> Result<(Host, Option<u16>), &'static str> {
+    let after_address = text.rfind(']').map_or(0, |bracket| bracket + 1);
+    let (host, port) = match text.get(after_address..).and_then(|rest| rest.find(':')) {
+        Some(colon) => {
+            let (host, port) = text.split_at(after_address + colon);
+            let port =
+                grammar::decimal(port.get(1..).unwrap_or_default()).ok_or("the port is no number up to 65535")?;
+            (host, Some(port))
+        }
+        None => (text, None),
+    };
+    Ok((parse_host(grammar::trim_text(host))?, port))
+}
+
+/// Escapes what `user` of RFC 3261 section 25.1 does not allow.
+fn escape_user(user: &str) -> String {
+    let mut escaped = String::with_capacity(user.len());
+    for octet in user.bytes() {
+        if octet.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&octet) {
+            escaped.push(octet as char);
+        } else {
+            escaped.push_str(&format!("%{octet:02X}"));
+        }
+    }
+    escaped
+}
+
+fn unescape(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(String::from_utf8_lossy(&unescape_octets(text)).into_owned())
+}
+
+/// Resolves each `%HH` once; a `%` that starts none stays.
+fn unescape_octets(text: &str) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped = match tail {
+            [high, low, ..] if *first == b'%' => hex(*high).zip(hex(*low)),
+            _ => None,
+        };
+        match escaped {
+            Some((high, low)) => {
+                octets.push(high << 4 | low);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                octets.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    octets
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    (digit as char).to_digit(16).map(|value| value as u8)
+}
+
+/// Every parameter that is in both has to match; of those in one only, `user`, `ttl`, `method` and `maddr` have to be in
+/// both (RFC 3261 section 19.1.4), and `transport` too, as a missing one never equals any value.
+fn params_match(one: &Params, two: &Params) -> bool {
+    const NEVER_ALONE: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
+    one.iter().all(|(name, value)| match two.get(name) {
+        Some(other) => unescape_octets(value.unwrap_or_default()).eq_ignore_ascii_case(&unescape_octets(other)),
+        None => !NEVER_ALONE.iter().any(|never| never.eq_ignore_ascii_case(name)),
+    })
+}
+
+/// Header components never match a missing one; order does not matter.
+fn headers_match(one: Option<&str>, two: Option<&str>) -> bool {
+    let sorted = |headers: Option<&str>| {
+        let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = headers
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .map(|(name, value)| (unescape_octets(name).to_ascii_lowercase(), unescape_octets(value)))
+            .collect();
+        pairs.sort();
+        pairs
+    };
+    one == two || sorted(one) == sorted(two)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri {
+        text.parse().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn reads_and_writes_the_same() {
+        for text in [
+            "sip:alice@atlanta.com",
+            "sip:alice:secretword@atlanta.com;transport=tcp",
+            "sips:alice@atlanta.com?subject=project%20x&priority=urgent",
+            "sip:+1-212-555-1212:1234@gateway.com;user=phone",
+            "sip:alice;day=tuesday@atlanta.com",
+            "sip:[2001:db8::10]:5070",
+            "sip:sips%3Auser%40example.com@example.net",
+            "sip:192.0.2.1:0;lr",
+            "tel:+12125551212;phone-context=x",
+            "urn:service:sos",
+            "soap.beep://192.0.2.103:3002",
+        ] {
+            assert_eq!(uri(text).to_string(), text);
+        }
+        assert_eq!(uri("SIP:h").to_string(), "sip:h");
+        assert_eq!(uri("sip:[2001:db8::10]:5070").port(), Some(5070));
+        assert_eq!(uri("sip:john.doe@h").user().unwrap(), "john.doe");
+        assert_eq!(uri("sip:null-%00-null@example.com").user().unwrap().len(), 11);
+    }
+
+    #[test]
+    fn refuses_what_is_no_uri() {
+        for text in [
+            "",
+            "sip",
+            "sip:",
+            "sip:@h",
+            "sip:a@",
+            "sip:h:",
+            "sip:h:65536",
+            "sip:h:-1",
+            "sip:2001:db8::10",
+            "sip:[2001:db8::10",
+            "sip:[::1]x",
+            "sip:a b@h",
+            "<sip:h>",
+            "sip:a@b@c",
+            "sip:h;a=\"b",
+            "sip:ü",
+            "1x:y",
+            "tel:",
+        ] {
+            assert!(text.parse::<Uri>().is_err(), "{text}");
+        }
+    }
+
+    /// The lists of RFC 3261 section 19.1.4.
+    #[test]
+    fn equality_of_the_rfc() {
+        for (one, two) in [
+            ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;newparam=5"),
+            (
+                "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+                "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
+            ),
+            (
+                "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+                "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
+            ),
+        ] {
+            assert!(uri(one).equivalent(&uri(two)), "{one} = {two}");
+            assert!(uri(two).equivalent(&uri(one)), "{two} = {one}");
+        }
+        for (one, two) in [
+            ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+            ("sip:bob@biloxi.com;transport=tcp", "sip:bob@biloxi.com:6000;transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
+            ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"),
+            ("sip:a@h", "sips:a@h"),
+        ] {
+            assert!(!uri(one).equivalent(&uri(two)), "{one} /= {two}");
+            assert!(!uri(two).equivalent(&uri(one)), "{two} /= {one}");
+        }
+    }
+
+    #[test]
+    fn new_escapes_the_user() {
+        let made = SipUri::new(Some("a b@c%"), "h.example".parse().unwrap(), None);
+        assert_eq!(made.to_string(), "sip:a%20b%40c%25@h.example");
+        assert_eq!(made.user_text().unwrap(), "a b@c%");
+    }
+}
