@@ -2,6 +2,9 @@
 
 pub mod codec;
 pub mod dtmf;
+pub mod packet;
 pub mod plan;
 pub mod quality;
+pub mod receive;
+pub mod sequence;
 pub mod session;
