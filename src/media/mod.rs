@@ -8,3 +8,4 @@ pub mod quality;
 pub mod receive;
 pub mod sequence;
 pub mod session;
+pub mod srtp;
