@@ -27,4 +27,5 @@ pub mod net;
 pub mod random;
 pub mod sdp;
 pub mod sip;
+pub mod store;
 pub mod time;
