@@ -1,5 +1,6 @@
 //! Signalling, pure: RFC 3261 and its family; no clock, socket or thread.
 
+pub mod agent;
 pub mod auth;
 mod grammar;
 pub mod header;

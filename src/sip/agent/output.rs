@@ -1,0 +1,196 @@
+//! What an agent asks of its driver and tells its user.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::account::AccountId;
+use crate::sip::header::Headers;
+use crate::sip::hop::{Hop, Transport};
+use crate::sip::message::Status;
+use crate::sip::name_addr::NameAddr;
+use crate::sip::uri::{Host, Uri};
+
+/// Names a session (one INVITE and what became of it) for the life of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "session {}", self.0)
+    }
+}
+
+/// Names a question of [`Output::Resolve`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ResolveId(pub u64);
+
+/// What to do next, in this order.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send these bytes: a datagram, or a piece of the stream to `hop.remote`.
+    Transmit {
+        /// Where to.
+        hop: Hop,
+        /// A whole message, or a keep-alive.
+        bytes: Bytes,
+    },
+    /// Find where a host is, and which of our addresses it is reached from; answer with
+    /// [`Agent::handle_resolved`](super::Agent::handle_resolved), best hop first. Asked for IP addresses too.
+    Resolve {
+        /// Comes back with the answer.
+        id: ResolveId,
+        /// The name or address.
+        host: Host,
+        /// The port, when the URI says one.
+        port: Option<u16>,
+        /// The transport, when the URI or the account says one; the resolver's choice otherwise (RFC 3263 section 4.1).
+        transport: Option<Transport>,
+    },
+    /// Tell the user.
+    Event(Event),
+}
+
+/// The answer of a resolver that found nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// The name does not exist, or has no address.
+    #[error("no address found for {0}; check the spelling of the host")]
+    NotFound(String),
+    /// The name server did not answer in time.
+    #[error("the name server did not answer for {0}; check the network")]
+    NoAnswer(String),
+    /// There is no route or no local address of the right family.
+    #[error("no route to {0}; check the network and --bind")]
+    NoRoute(String),
+    /// The transport is not spoken here.
+    #[error("{0} asks for a transport that is not spoken here; use udp or tcp")]
+    Transport(String),
+}
+
+/// Whose deed ended a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// A command of ours.
+    Local,
+    /// The far end: its BYE, CANCEL or refusal.
+    Remote,
+    /// Nobody answered in time: no response, no ACK, no command.
+    Timeout,
+    /// The network: no address, no connection.
+    Transport,
+}
+
+/// What an agent tells its user.
+///
+/// ```text
+/// outbound:  invite() ─▶ Route ─▶ offer() ─▶ Progress* ─▶ Answered [─▶ ack_answer()] ─▶ Reoffer* ─▶ Ended
+/// inbound:   Incoming ─▶ ring()* ─▶ answer() ─▶ Confirmed ─▶ Reoffer* ─▶ Ended
+/// ```
+/// Every session that `invite()` made or `Incoming` announced sees exactly one [`Event::Ended`], and nothing after it.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The way of an outbound session is known; it waits for [`Agent::offer`](super::Agent::offer).
+    Route {
+        /// Which.
+        session: SessionId,
+        /// The hop that the INVITE will take first: `hop.local.ip()` is the address that the offer should carry.
+        hop: Hop,
+    },
+    /// A provisional response to our INVITE (never 100).
+    Progress {
+        /// Which.
+        session: SessionId,
+        /// 180, 183, …
+        status: Status,
+        /// The reason phrase as sent.
+        reason: String,
+        /// The To tag: early answers of different forks differ in it (RFC 3261 section 12.1). Empty when the peer sent none.
+        fork: String,
+        /// All headers.
+        headers: Headers,
+        /// An SDP body, when there is one.
+        body: Option<Bytes>,
+    },
+    /// Our INVITE was accepted.
+    Answered {
+        /// Which.
+        session: SessionId,
+        /// 200.
+        status: Status,
+        /// The reason phrase as sent.
+        reason: String,
+        /// The To tag of the fork that won.
+        fork: String,
+        /// All headers.
+        headers: Headers,
+        /// An SDP body, when there is one: the answer, or the offer if our INVITE had none.
+        body: Option<Bytes>,
+        /// Our INVITE had no offer: `body` is one, and the ACK waits for
+        /// [`Agent::ack_answer`](super::Agent::ack_answer).
+        wants_answer: bool,
+        /// The hop that the response came by.
+        source: Hop,
+    },
+    /// Somebody calls. A 100 is on its way when needed; the session waits for `ring`, `answer` or `reject`.
+    Incoming {
+        /// Which.
+        session: SessionId,
+        /// Who, whom, and with what.
+        invitation: Box<Invitation>,
+    },
+    /// The ACK for our 2xx came (to the first answer, or to the answer of a [`Event::Reoffer`]).
+    Confirmed {
+        /// Which.
+        session: SessionId,
+        /// The SDP body of the ACK: the answer to an offer that our 2xx carried.
+        answer: Option<Bytes>,
+    },
+    /// The far end wants to change the session (re-INVITE); it waits for
+    /// [`Agent::accept_reoffer`](super::Agent::accept_reoffer) or [`Agent::refuse_reoffer`](super::Agent::refuse_reoffer).
+    Reoffer {
+        /// Which.
+        session: SessionId,
+        /// The SDP offer; without one our 2xx has to carry an offer.
+        offer: Option<Bytes>,
+        /// All headers.
+        headers: Headers,
+    },
+    /// The far end took its change back (CANCEL), or nobody answered it in time; the session goes on as it was.
+    ReofferWithdrawn {
+        /// Which.
+        session: SessionId,
+    },
+    /// The session is over.
+    Ended {
+        /// Which.
+        session: SessionId,
+        /// Whose deed it was.
+        by: EndedBy,
+        /// The final response to the INVITE, if a response ended it (487 for a cancelled one).
+        status: Option<Status>,
+        /// The reason: the phrase of `status`, the text of a Reason header, or a sentence of ours.
+        reason: String,
+        /// The headers of the response, BYE or CANCEL that ended it (Reason, Warning, Retry-After, Contact, …).
+        headers: Headers,
+    },
+}
+
+/// An INVITE that came in.
+#[derive(Clone, Debug)]
+pub struct Invitation {
+    /// The account that the Request-URI, or the peer it came from, belongs to.
+    pub account: Option<AccountId>,
+    /// The caller.
+    pub from: NameAddr,
+    /// Whom the caller asked for.
+    pub to: NameAddr,
+    /// Where the network sent it.
+    pub request_uri: Uri,
+    /// All headers.
+    pub headers: Headers,
+    /// The hop that it came by; `source.local.ip()` is the address that the answer should carry.
+    pub source: Hop,
+    /// The SDP offer; without one the answer carries ours, and theirs comes with [`Event::Confirmed`].
+    pub offer: Option<Bytes>,
+}
