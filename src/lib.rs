@@ -20,6 +20,7 @@
 //! ([`time::Instant`], [`random::Random`]), outputs are polled. `tests/architecture.rs` keeps it so.
 #![forbid(unsafe_code)]
 
+pub mod audio;
 pub mod call;
 pub mod driver;
 pub mod media;

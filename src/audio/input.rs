@@ -1,0 +1,183 @@
+//! An opened source.
+
+use super::choice::Source;
+use super::rate::Converter;
+use super::tone::Tone;
+use super::wav::{Played, WavError, WavPlayer};
+
+/// An opened source that is not a device; read once per tick, never waits.
+pub struct Input {
+    kind: Kind,
+    /// From the rate that the file is decoded to, once a renegotiation changed the rate of the call.
+    converter: Option<Converter>,
+    scratch: Vec<i16>,
+    rate: u32,
+    late: u64,
+}
+
+enum Kind {
+    Silence,
+    Tone(Tone),
+    Wav(WavPlayer, u32),
+    Echo,
+}
+
+/// A source that came to its end in a read.
+#[derive(Debug)]
+pub(crate) struct Ended(pub(crate) Option<WavError>);
+
+impl Input {
+    /// Opens `source` for a call at `rate` Hz. A device is not opened here and reads as silence.
+    ///
+    /// # Errors
+    /// If a file cannot be played.
+    pub fn open(source: &Source, rate: u32) -> Result<Self, WavError> {
+        let kind = match source {
+            Source::Device(_) | Source::Silence => Kind::Silence,
+            Source::Tone(hz) => Kind::Tone(Tone::new(*hz, rate)),
+            Source::File { path, repeat } => Kind::Wav(WavPlayer::open(path, *repeat, rate)?, rate),
+            Source::Echo => Kind::Echo,
+        };
+        Ok(Self { kind, converter: None, scratch: Vec::new(), rate, late: 0 })
+    }
+
+    /// Goes on at another rate.
+    pub(crate) fn set_rate(&mut self, rate: u32) {
+        self.rate = rate;
+        match &mut self.kind {
+            Kind::Tone(tone) => tone.set_rate(rate),
+            // Both rates are those of codecs, which can be converted.
+            Kind::Wav(_, decoded) => {
+                self.converter = Converter::fixed(*decoded, rate).ok().filter(|_| *decoded != rate)
+            }
+            Kind::Silence | Kind::Echo => {}
+        }
+    }
+
+    /// Samples that a file could not deliver in time.
+    pub(crate) fn late(&self) -> u64 {
+        self.late
+    }
+
+    /// Fills `out`, as long as one packet; `heard` is what is played at the same moment, and as long.
+    pub(crate) fn read(&mut self, heard: &[i16], out: &mut [i16]) -> Option<Ended> {
+        match &mut self.kind {
+            Kind::Silence => out.fill(0),
+            Kind::Tone(tone) => tone.read(out),
+            Kind::Echo => {
+                let count = heard.len().min(out.len());
+                out[..count].copy_from_slice(&heard[..count]);
+                out[count..].fill(0);
+            }
+            Kind::Wav(player, decoded) => {
+                let ended = match &mut self.converter {
+                    None => fill(player, out, &mut self.late),
+                    Some(converter) => {
+                        let needed = out.len() * *decoded as usize / self.rate.max(1) as usize;
+                        self.scratch.resize(needed, 0);
+                        let ended = fill(player, &mut self.scratch, &mut self.late);
+                        converter.push(&self.scratch);
+                        let count = converter.pop(out);
+                        out[count..].fill(0);
+                        ended
+                    }
+                };
+                if ended.is_some() {
+                    self.kind = Kind::Silence;
+                }
+                return ended;
+            }
+        }
+        None
+    }
+}
+
+fn fill(player: &mut WavPlayer, out: &mut [i16], late: &mut u64) -> Option<Ended> {
+    let started = player.has_started();
+    let (count, ended) = match player.read(out) {
+        Played::All => return None,
+        Played::Late(count) => {
+            if started {
+                *late += (out.len() - count) as u64;
+            }
+            (count, None)
+        }
+        Played::Ended(count, error) => (count, Some(Ended(error))),
+    };
+    out[count..].fill(0);
+    ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn echo_is_what_is_heard_and_silence_is_silence() {
+        let heard = [7; 160];
+        let mut out = [1; 160];
+        assert!(Input::open(&Source::Echo, 8_000).unwrap().read(&heard, &mut out).is_none());
+        assert_eq!(out, heard);
+        assert!(Input::open(&Source::Silence, 8_000).unwrap().read(&heard, &mut out).is_none());
+        assert_eq!(out, [0; 160]);
+    }
+
+    #[test]
+    fn a_file_ends_once_and_is_silent_then() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("short.wav");
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: 8_000,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut writer = hound::WavWriter::create(&path, spec).unwrap();
+        (0..4_000).for_each(|_| writer.write_sample(1_000i16).unwrap());
+        writer.finalize().unwrap();
+
+        let mut input = Input::open(&Source::File { path, repeat: false }, 8_000).unwrap();
+        let (mut heard, mut ends) = (0, 0);
+        let mut out = [0; 160];
+        for _ in 0..1_000_000 {
+            if let Some(Ended(error)) = input.read(&[0; 160], &mut out) {
+                assert!(error.is_none());
+                ends += 1;
+            }
+            heard += out.iter().filter(|&&sample| sample == 1_000).count();
+            if ends > 0 {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        assert_eq!((heard, ends), (4_000, 1));
+        assert!(input.read(&[0; 160], &mut out).is_none());
+        assert_eq!(out, [0; 160]);
+    }
+
+    #[test]
+    fn a_file_goes_on_when_the_call_changes_its_rate() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("long.wav");
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: 8_000,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut writer = hound::WavWriter::create(&path, spec).unwrap();
+        (0..16_000).for_each(|_| writer.write_sample(1_000i16).unwrap());
+        writer.finalize().unwrap();
+        let mut input = Input::open(&Source::File { path, repeat: true }, 8_000).unwrap();
+        input.set_rate(48_000);
+        let mut out = [0; 960];
+        let full = (0..1_000_000)
+            .map(|_| {
+                input.read(&[0; 960], &mut out);
+                std::thread::yield_now();
+                out.iter().filter(|&&sample| (900..1_100).contains(&sample)).count()
+            })
+            .any(|count| count == 960);
+        assert!(full, "the file never filled a packet at the new rate");
+    }
+}

@@ -1,0 +1,26 @@
+//! Where a call's audio comes from and goes to: sound devices, WAV files, tones, silence, echo and recordings.
+//!
+//! ```text
+//!  Source ─▶ Input ──▶ media worker ──▶ network        file:  a thread decodes ─▶ ring ─▶ Input
+//!  Sink   ◀─ Device ◀─ media worker ◀── network        device: callback ⇄ rings ⇄ Device (drift corrected)
+//!                           └─▶ Recorder               recorder: ring ─▶ a thread writes the WAV
+//! ```
+//!
+//! Whatever can wait (a disk, a device, an ALSA plug-in) waits on a thread of its own behind a wait-free ring, so that
+//! the media worker never does.
+
+mod choice;
+#[cfg(feature = "device")]
+mod device;
+mod input;
+mod rate;
+mod recorder;
+mod tone;
+mod wav;
+
+pub use choice::{Chosen, Sink, Source, UnknownSink, UnknownSource};
+pub use input::Input;
+pub(crate) use rate::Converter;
+pub use rate::RateError;
+pub use recorder::{Finishing, Recorder, RecorderError, Recording};
+pub use wav::WavError;
