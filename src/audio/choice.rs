@@ -101,15 +101,10 @@ impl Sink {
     }
 }
 
-#[cfg(feature = "device")]
-use super::device::{default_input, default_output};
-
-#[cfg(not(feature = "device"))]
 fn default_input() -> Result<String, String> {
     Err("this program was built without the feature `device`".into())
 }
 
-#[cfg(not(feature = "device"))]
 fn default_output() -> Result<String, String> {
     default_input()
 }

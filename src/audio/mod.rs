@@ -10,8 +10,6 @@
 //! the media worker never does.
 
 mod choice;
-#[cfg(feature = "device")]
-mod device;
 mod input;
 mod rate;
 mod recorder;
@@ -20,7 +18,6 @@ mod wav;
 
 pub use choice::{Chosen, Sink, Source, UnknownSink, UnknownSource};
 pub use input::Input;
-pub(crate) use rate::Converter;
 pub use rate::RateError;
 pub use recorder::{Finishing, Recorder, RecorderError, Recording};
 pub use wav::WavError;

@@ -1,11 +1,12 @@
 //! A call on disk: stereo WAV, 16 bit, ours left, theirs right.
 
+use super::rate::Converter;
 use hound::{SampleFormat, WavSpec, WavWriter};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
-use std::thread::{self, JoinHandle, Thread};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// How often the writer empties the ring.
@@ -41,6 +42,12 @@ pub enum RecorderError {
         /// What the system said.
         source: io::Error,
     },
+    /// The call is over and the disk still writes.
+    #[error("the recording \"{}\" was not complete when the call was closed; the disk is too slow", path.display())]
+    Slow {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is as long as a WAV file can be.
     #[error("the recording \"{}\" stops after {seconds:.0} s: a WAV file holds no more than 4 GiB", path.display())]
     Full {
@@ -68,7 +75,11 @@ pub struct Recording {
 pub struct Recorder {
     frames: Producer<[i16; 2]>,
     writer: JoinHandle<Recording>,
+    path: PathBuf,
     dropped: u64,
+    rate: u32,
+    /// From the rate of the call to that of the file, once a renegotiation changed the former: ours, theirs.
+    converters: Option<[Converter; 2]>,
 }
 
 impl Recorder {
@@ -84,22 +95,26 @@ impl Recorder {
             .name("recorder".into())
             .spawn(move || record(ring, file, rate))
             .map_err(|source| RecorderError::Create { path: path.into(), source })?;
-        Ok(Self { frames, writer, dropped: 0 })
+        Ok(Self { frames, writer, path: path.into(), dropped: 0, rate, converters: None })
+    }
+
+    /// The call goes on at `rate` Hz; the file keeps the rate that it was started with.
+    pub fn set_rate(&mut self, rate: u32) {
+        // Both rates are those of codecs, which can be converted.
+        let converter = || Converter::fixed(rate, self.rate).ok();
+        self.converters = if rate == self.rate { None } else { converter().zip(converter()).map(Into::into) };
     }
 
     /// Appends what was sent and what was played in the same span of time; both are equally long.
     pub fn push(&mut self, ours: &[i16], theirs: &[i16]) {
-        let count = ours.len().min(theirs.len());
-        if self.frames.is_abandoned() {
-            self.dropped += count as u64;
-            return;
-        }
-        match self.frames.write_chunk_uninit(count) {
-            Ok(chunk) => {
-                chunk.fill_from_iter(ours.iter().zip(theirs).map(|(&left, &right)| [left, right]));
-            }
-            Err(_) => self.dropped += count as u64,
-        }
+        let Some([left, right]) = &mut self.converters else {
+            return append(&mut self.frames, &mut self.dropped, ours, theirs);
+        };
+        left.push(ours);
+        right.push(theirs);
+        append(&mut self.frames, &mut self.dropped, left.ready(), right.ready());
+        left.discard(usize::MAX);
+        right.discard(usize::MAX);
     }
 
     /// Has the writer given up? [`Recorder::finish`] then tells why.
@@ -115,20 +130,40 @@ impl Recorder {
     /// Ends the recording; the writer finishes the file in its own time.
     pub fn finish(self) -> Finishing {
         let thread = self.writer.thread().clone();
-        let finishing = Finishing { writer: self.writer, dropped: self.dropped };
+        let finishing = Finishing { writer: self.writer, path: self.path, dropped: self.dropped };
         drop(self.frames);
         thread.unpark();
         finishing
     }
 }
 
+fn append(frames: &mut Producer<[i16; 2]>, dropped: &mut u64, ours: &[i16], theirs: &[i16]) {
+    let count = ours.len().min(theirs.len());
+    if frames.is_abandoned() {
+        *dropped += count as u64;
+        return;
+    }
+    match frames.write_chunk_uninit(count) {
+        Ok(chunk) => {
+            chunk.fill_from_iter(ours.iter().zip(theirs).map(|(&left, &right)| [left, right]));
+        }
+        Err(_) => *dropped += count as u64,
+    }
+}
+
 /// A recording whose file is being finished.
 pub struct Finishing {
     writer: JoinHandle<Recording>,
+    path: PathBuf,
     dropped: u64,
 }
 
 impl Finishing {
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The recording once its file is complete; never waits.
     ///
     /// # Errors
@@ -241,6 +276,21 @@ mod tests {
             let n = (frame / 160) as i16;
             assert_eq!(pair, [n, -n]);
         }
+    }
+
+    #[test]
+    fn a_call_that_changes_its_rate_keeps_the_length_of_its_recording() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("call.wav");
+        let mut recorder = Recorder::start(&path, 8_000).unwrap();
+        (0..10).for_each(|_| recorder.push(&[100; 160], &[200; 160]));
+        recorder.set_rate(48_000);
+        (0..50).for_each(|_| recorder.push(&[100; 960], &[200; 960]));
+        recorder.set_rate(8_000);
+        (0..10).for_each(|_| recorder.push(&[100; 160], &[200; 160]));
+        let recording = recorder.finish().wait();
+        // The filter keeps some milliseconds of the middle part.
+        assert!((11_100..=11_200).contains(&recording.frames), "{}", recording.frames);
     }
 
     #[test]

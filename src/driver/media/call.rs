@@ -1,0 +1,304 @@
+//! One call of a worker: its session, sockets, source, sink and recording.
+
+use super::super::clock::Clock;
+use super::event::{Counters, Event, Finished, Trouble};
+use super::outbox::Outbox;
+use super::port::{Batch, Port};
+use super::schedule::Schedule;
+use crate::audio::{Finishing, Input, Recorder, RecorderError, Recording};
+use crate::media::dtmf::Digit;
+use crate::media::plan::Plan;
+use crate::media::session::{self, Component, Session};
+use crate::time::{Duration, Instant};
+use mio::{Registry, Token};
+
+/// How often the quality of a call is told.
+const QUALITY_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the end of a call waits for the disk to finish its recording.
+const RECORDING_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a call is made of.
+pub(super) struct Parts {
+    pub(super) key: u64,
+    pub(super) session: Session,
+    pub(super) rtp: Port,
+    pub(super) rtcp: Port,
+    pub(super) input: Input,
+    pub(super) recorder: Option<Recorder>,
+    /// What went wrong before the worker got the call.
+    pub(super) troubles: Vec<Trouble>,
+}
+
+/// A call that runs.
+///
+/// ```text
+///  each tick:  rtp socket ─▶ session.playout ─▶ heard ─┬─▶ sink
+///                                                      ├─▶ recorder (right)
+///              session.capture ◀─ said ◀─ input ◀──────┘ (echo)
+///                     │             └─▶ recorder (left)
+///                     └─▶ rtp socket
+/// ```
+pub(super) struct Call {
+    key: u64,
+    session: Session,
+    rtp: Port,
+    rtcp: Port,
+    input: Input,
+    recorder: Option<Recorder>,
+    schedule: Schedule,
+    next_quality: Instant,
+    heard: Vec<i16>,
+    said: Vec<i16>,
+    counters: Counters,
+    /// The latest time that the session was told: arrival stamps must not lead it back.
+    told: Instant,
+    /// A recording that ended before the call did.
+    lost_recording: Option<Recording>,
+}
+
+/// A call that is over, but whose recording is still being written.
+pub(super) struct Closing {
+    finished: Option<Box<Finished>>,
+    recording: Option<Finishing>,
+    deadline: Instant,
+}
+
+impl Call {
+    /// Starts the call: its first tick is due now.
+    pub(super) fn start(now: Instant, parts: Parts, outbox: &mut Outbox) -> Self {
+        let Parts { key, session, rtp, rtcp, input, recorder, troubles } = parts;
+        for trouble in troubles {
+            outbox.post(Event::Trouble { key, trouble });
+        }
+        let period = session.packet_time();
+        let mut call = Self {
+            key,
+            session,
+            rtp,
+            rtcp,
+            input,
+            recorder,
+            schedule: Schedule::new(now, period),
+            next_quality: now + QUALITY_EVERY,
+            heard: Vec::new(),
+            said: Vec::new(),
+            counters: Counters::default(),
+            told: now,
+            lost_recording: None,
+        };
+        call.fit();
+        call
+    }
+
+    /// Has `poll` tell of what arrives, as `rtp` and `rtcp`.
+    pub(super) fn watch(&mut self, registry: &Registry, rtp: Token, rtcp: Token) {
+        self.rtp.watch(registry, rtp);
+        self.rtcp.watch(registry, rtcp);
+    }
+
+    /// When the call wants its next [`Call::wake`].
+    pub(super) fn next(&self) -> Instant {
+        self.schedule.next()
+    }
+
+    /// What was counted so far.
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Takes what has arrived on a socket.
+    pub(super) fn receive(&mut self, component: Component, batch: &mut Batch, clock: &Clock) {
+        let Self { session, rtp, rtcp, told, .. } = self;
+        let port = match component {
+            Component::Rtp => rtp,
+            Component::Rtcp => rtcp,
+        };
+        self.counters.receive_errors += port.receive(batch, clock, |arrival, from, bytes| {
+            *told = arrival.max(*told);
+            session.handle_packet(*told, component, from, bytes);
+        });
+    }
+
+    /// Tells what the session has to tell and sends what it has to send.
+    pub(super) fn flush(&mut self, outbox: &mut Outbox) {
+        let key = self.key;
+        while let Some(event) = self.session.poll_event() {
+            outbox.post(match event {
+                session::Event::FirstPacket => Event::FirstPacket { key },
+                session::Event::Dtmf { digit, duration } => Event::Dtmf { key, digit, duration },
+                session::Event::DtmfSent { digit } => Event::DtmfSent { key, digit },
+                session::Event::RemoteLearned { component, address } => {
+                    Event::RemoteLearned { key, component, address }
+                }
+                session::Event::RemoteBye => Event::RemoteBye { key },
+                session::Event::SourceChanged { .. } => continue,
+            });
+        }
+        while let Some(transmit) = self.session.poll_transmit() {
+            let port = match transmit.component {
+                Component::Rtp => &self.rtp,
+                Component::Rtcp => &self.rtcp,
+            };
+            if port.send(transmit.to, transmit.bytes).is_err() {
+                // A full buffer, a route that went away, a firewall: the next packet may pass.
+                self.counters.send_errors += 1;
+            }
+        }
+    }
+
+    /// Does every tick that is due, and what goes by the second.
+    pub(super) fn wake(&mut self, clock: &Clock, batch: &mut Batch, outbox: &mut Outbox) {
+        loop {
+            let now = self.tell(clock.now());
+            if self.schedule.next() > now {
+                break;
+            }
+            let skipped = self.schedule.take(now, &mut self.counters);
+            self.leave_out(skipped);
+            self.tick(now, clock, batch, outbox);
+        }
+        let now = self.tell(clock.now());
+        if now >= self.next_quality {
+            self.next_quality += QUALITY_EVERY;
+            if self.next_quality <= now {
+                self.next_quality = now + QUALITY_EVERY;
+            }
+            let report = Box::new(self.session.quality(now));
+            outbox.post(Event::Quality { key: self.key, report });
+            self.look_after_recording(outbox);
+        }
+    }
+
+    /// One packet time: hears, plays, reads, sends.
+    fn tick(&mut self, now: Instant, clock: &Clock, batch: &mut Batch, outbox: &mut Outbox) {
+        self.receive(Component::Rtp, batch, clock);
+        if self.rtcp.may_hold_more() {
+            self.receive(Component::Rtcp, batch, clock);
+        }
+        let now = self.tell(now);
+        self.session.playout(now, &mut self.heard);
+        if let Some(ended) = self.input.read(&self.heard, &mut self.said) {
+            outbox.post(Event::SourceEnded { key: self.key, error: ended.0 });
+        }
+        self.session.capture(now, &self.said);
+        if self.session.poll_timeout().is_some_and(|due| due <= now) {
+            self.session.handle_timeout(now);
+        }
+        self.flush(outbox);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.push(&self.said, &self.heard);
+        }
+    }
+
+    /// Keeps the recording in time over ticks that were left out.
+    fn leave_out(&mut self, ticks: u64) {
+        if ticks == 0 {
+            return;
+        }
+        if let Some(recorder) = &mut self.recorder {
+            self.said.fill(0);
+            for _ in 0..ticks {
+                recorder.push(&self.said, &self.said);
+            }
+        }
+    }
+
+    fn look_after_recording(&mut self, outbox: &mut Outbox) {
+        if self.recorder.as_ref().is_some_and(Recorder::has_failed)
+            && let Some(recorder) = self.recorder.take()
+        {
+            let mut recording = recorder.finish().wait();
+            if let Some(error) = recording.error.take() {
+                outbox.post(Event::Trouble { key: self.key, trouble: error.into() });
+            }
+            self.lost_recording = Some(recording);
+        }
+    }
+
+    /// Follows a renegotiation.
+    pub(super) fn update(&mut self, now: Instant, plan: Plan, outbox: &mut Outbox) {
+        let now = self.tell(now);
+        match self.session.update(now, plan) {
+            Ok(()) => self.fit(),
+            Err(reason) => outbox.post(Event::Failed { key: self.key, reason }),
+        }
+        self.flush(outbox);
+    }
+
+    /// Sends digits.
+    pub(super) fn dtmf(&mut self, now: Instant, digits: &[Digit]) {
+        let now = self.tell(now);
+        self.session.send_dtmf(now, digits);
+    }
+
+    /// Ends the call: says goodbye and lets everything go but the recording.
+    pub(super) fn stop(mut self, now: Instant, registry: &Registry, outbox: &mut Outbox) -> Closing {
+        let now = self.tell(now);
+        let report = self.session.quality(now);
+        self.session.close(now);
+        self.flush(outbox);
+        self.rtp.unwatch(registry);
+        self.rtcp.unwatch(registry);
+        let recorder = self.recorder.take();
+        self.counters.late_samples = self.input.late();
+        self.counters.recording_dropped = recorder.as_ref().map_or(0, Recorder::dropped);
+        let finished = Box::new(Finished {
+            key: self.key,
+            report,
+            media: self.session.counters(),
+            worker: self.counters,
+            recording: self.lost_recording,
+        });
+        let deadline = now + RECORDING_PATIENCE;
+        Closing { finished: Some(finished), recording: recorder.map(Recorder::finish), deadline }
+    }
+
+    /// Makes everything fit the rate and packet time of the session.
+    fn fit(&mut self) {
+        let (rate, period) = (self.session.rate(), self.session.packet_time());
+        let samples = u128::from(rate) * period.as_micros() / 1_000_000;
+        let samples = usize::try_from(samples).unwrap_or_default();
+        self.heard.resize(samples, 0);
+        self.said.resize(samples, 0);
+        self.schedule.set_period(period);
+        self.input.set_rate(rate);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.set_rate(rate);
+        }
+    }
+
+    /// `now`, or the latest time told if that is later.
+    fn tell(&mut self, now: Instant) -> Instant {
+        self.told = self.told.max(now);
+        self.told
+    }
+}
+
+impl Closing {
+    /// Posts the end of the call once its recording is complete or overdue; `false` while it is neither.
+    pub(super) fn finish(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
+        if let (Some(recording), Some(finished)) = (self.recording.take(), self.finished.as_mut()) {
+            match recording.poll() {
+                Ok(recording) => finished.recording = Some(recording),
+                Err(unfinished) if now < self.deadline => {
+                    self.recording = Some(unfinished);
+                    return false;
+                }
+                Err(unfinished) => {
+                    let error = RecorderError::Slow { path: unfinished.path().into() };
+                    finished.recording = Some(Recording {
+                        path: Some(unfinished.path().into()),
+                        frames: 0,
+                        dropped: 0,
+                        error: Some(error),
+                    });
+                }
+            }
+        }
+        if let Some(finished) = self.finished.take() {
+            outbox.post(Event::Finished(finished));
+        }
+        true
+    }
+}

@@ -1,0 +1,167 @@
+//! What a media worker tells about its calls.
+
+use crate::audio::{Recording, WavError};
+use crate::media::codec::Unavailable;
+use crate::media::dtmf::Digit;
+use crate::media::quality::Report;
+use crate::media::session;
+use crate::time::Duration;
+use std::net::SocketAddr;
+
+/// What happened in the media of the call `key`.
+#[derive(Debug)]
+pub enum Event {
+    /// The first valid RTP packet arrived.
+    FirstPacket {
+        /// Which call.
+        key: u64,
+    },
+    /// The far end pressed a key.
+    Dtmf {
+        /// Which call.
+        key: u64,
+        /// Which one.
+        digit: Digit,
+        /// For how long.
+        duration: Duration,
+    },
+    /// A queued digit was sent completely.
+    DtmfSent {
+        /// Which call.
+        key: u64,
+        /// Which one.
+        digit: Digit,
+    },
+    /// Packets come from another address than the SDP said; we send there now.
+    RemoteLearned {
+        /// Which call.
+        key: u64,
+        /// Of which port.
+        component: session::Component,
+        /// Where packets really come from.
+        address: SocketAddr,
+    },
+    /// The far end ended its stream by RTCP.
+    RemoteBye {
+        /// Which call.
+        key: u64,
+    },
+    /// The source came to its end; silence follows.
+    SourceEnded {
+        /// Which call.
+        key: u64,
+        /// What ended it, if it was not its end.
+        error: Option<WavError>,
+    },
+    /// How the call sounds, each second. The only event that is dropped when nobody takes events.
+    Quality {
+        /// Which call.
+        key: u64,
+        /// Both directions.
+        report: Box<Report>,
+    },
+    /// Something beside the call does not work; the call goes on.
+    Trouble {
+        /// Which call.
+        key: u64,
+        /// What.
+        trouble: Trouble,
+    },
+    /// The sound devices of a call are open.
+    DeviceOpened {
+        /// Which call.
+        key: u64,
+        /// The microphone, if one was asked for and found.
+        input: Option<String>,
+        /// The loudspeaker, if one was asked for and found.
+        output: Option<String>,
+    },
+    /// A renegotiation cannot be followed; media goes on under the old plan, and the call should end.
+    Failed {
+        /// Which call.
+        key: u64,
+        /// Why.
+        reason: Unavailable,
+    },
+    /// The call was stopped and everything of it is closed. Never dropped, and the last event of its call.
+    Finished(Box<Finished>),
+}
+
+impl Event {
+    /// Which call.
+    pub fn key(&self) -> u64 {
+        match self {
+            Event::FirstPacket { key }
+            | Event::Dtmf { key, .. }
+            | Event::DtmfSent { key, .. }
+            | Event::RemoteLearned { key, .. }
+            | Event::RemoteBye { key }
+            | Event::SourceEnded { key, .. }
+            | Event::Quality { key, .. }
+            | Event::Trouble { key, .. }
+            | Event::DeviceOpened { key, .. }
+            | Event::Failed { key, .. } => *key,
+            Event::Finished(finished) => finished.key,
+        }
+    }
+}
+
+/// What does not work beside the call.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The recording cannot be written.
+    #[error(transparent)]
+    Recording(#[from] crate::audio::RecorderError),
+    /// No microphone: silence is sent.
+    #[error("no sound device to record from: {0}; sending silence")]
+    Microphone(String),
+    /// No loudspeaker: nothing is played.
+    #[error("no sound device to play on: {0}; not playing")]
+    Loudspeaker(String),
+    /// A tone that the codec cannot carry.
+    #[error("a tone of {hz} Hz does not fit a codec of {rate} Hz audio; sending silence, use less than {}", rate / 2)]
+    Tone {
+        /// The tone, Hz.
+        hz: f64,
+        /// Rate of the call's audio, Hz.
+        rate: u32,
+    },
+}
+
+/// How a call's media was, when it is over.
+#[derive(Debug)]
+pub struct Finished {
+    /// Which call.
+    pub key: u64,
+    /// Quality of both directions over the whole call.
+    pub report: Report,
+    /// What the session counted: damaged packets, SRTP failures, concealment.
+    pub media: session::Counters,
+    /// What the worker counted.
+    pub worker: Counters,
+    /// The recording, if one was asked for.
+    pub recording: Option<Recording>,
+}
+
+/// What a worker counted of one call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Packet times that were sent and played.
+    pub ticks: u64,
+    /// Ticks that came more than 5 ms late.
+    pub late_ticks: u64,
+    /// Ticks that were left out because the worker was more than 100 ms late.
+    pub skipped_ticks: u64,
+    /// The latest tick.
+    pub max_late: Duration,
+    /// Datagrams that the system refused to send.
+    pub send_errors: u64,
+    /// Errors while receiving; none of them ends a call.
+    pub receive_errors: u64,
+    /// Samples of a file that the disk delivered too late.
+    pub late_samples: u64,
+    /// Frames of the recording that were lost to a slow disk.
+    pub recording_dropped: u64,
+    /// Times that the sound device ran dry or over.
+    pub device_glitches: u64,
+}

@@ -1,0 +1,253 @@
+//! The media of every call, on a few threads.
+//!
+//! ```text
+//!  MediaDriver ──commands (bounded, waker)──▶ worker ⇄ sockets of its calls
+//!       ▲                                       │ owns: session, source, sink, recorder of each
+//!       └──────────events (bounded)─────────────┘
+//! ```
+//!
+//! A worker owns its calls outright: nothing is shared, nothing locked. Each call is paced on an absolute schedule (one
+//! tick per packet time) or, with a microphone, by the device. A worker never waits for a disk, a device or whoever
+//! takes the events.
+
+mod call;
+mod event;
+mod load;
+mod outbox;
+mod port;
+mod schedule;
+mod worker;
+
+pub use event::{Counters, Event, Finished, Trouble};
+pub use load::WorkerLoad;
+
+use super::clock::Clock;
+use crate::audio::{Input, Recorder, Sink, Source, WavError};
+use crate::media::codec::Unavailable;
+use crate::media::dtmf::Digit;
+use crate::media::plan::Plan;
+use crate::media::session::{self, Session};
+use crate::net::{PortPair, PortRange, PortsError, RtpPorts};
+use crate::random::Random;
+use call::Parts;
+use load::Load;
+use outbox::Outbox;
+use port::Port;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+use tokio::sync::mpsc::Receiver;
+use worker::{Command, WAKER, Worker};
+
+/// Commands that may wait for a worker; it takes them at least once per millisecond while it has calls.
+const COMMANDS: usize = 1_024;
+
+/// How the media of a phone runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Threads, at least one; calls are spread over them.
+    pub workers: usize,
+    /// Ports for RTP; `None` lets the system choose.
+    pub ports: Option<PortRange>,
+    /// Events that may wait to be taken.
+    pub events: usize,
+}
+
+impl Default for Settings {
+    /// One worker per two processors, at most four: a worker carries hundreds of G.711 calls.
+    fn default() -> Self {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        Self { workers: (processors / 2).clamp(1, 4), ports: None, events: 4_096 }
+    }
+}
+
+/// What a call's audio is connected to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Io {
+    /// What we send.
+    pub source: Source,
+    /// Where what we hear goes.
+    pub sink: Sink,
+    /// A stereo WAV file to record to: ours left, theirs right.
+    pub record: Option<PathBuf>,
+}
+
+/// Everything that the media of a call starts with.
+#[derive(Debug)]
+pub struct CallStart {
+    /// The ports that our SDP named.
+    pub ports: PortPair,
+    /// What was negotiated.
+    pub plan: Plan,
+    /// What is chosen on our side.
+    pub config: session::Config,
+    /// What the audio is connected to.
+    pub io: Io,
+    /// Chance of this call: SSRC, first sequence number, RTCP intervals.
+    pub random: Random,
+}
+
+/// Why a call's media does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A codec of the plan cannot be started.
+    #[error(transparent)]
+    Codec(#[from] Unavailable),
+    /// The source cannot be played.
+    #[error(transparent)]
+    Source(#[from] WavError),
+    /// The sockets cannot be used.
+    #[error("the RTP sockets cannot be used: {0}; choose another local address")]
+    Sockets(io::Error),
+    /// The worker does not take it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// Why a worker does not take a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Too many commands wait.
+    #[error("the media worker is overloaded: 1024 commands wait; try again, or with fewer calls")]
+    Overloaded,
+    /// The worker has ended.
+    #[error("the media worker has ended; start the phone again")]
+    Ended,
+}
+
+/// The handle on the media threads. Dropping it ends every call and waits for the threads.
+#[derive(Debug)]
+pub struct MediaDriver {
+    workers: Vec<WorkerHandle>,
+    ports: RtpPorts,
+    clock: Clock,
+}
+
+#[derive(Debug)]
+struct WorkerHandle {
+    commands: SyncSender<Command>,
+    waker: mio::Waker,
+    load: Arc<Load>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl MediaDriver {
+    /// Starts the threads. Events of every call come out of the receiver.
+    ///
+    /// # Errors
+    /// If the system gives no thread or no poll.
+    pub fn start(settings: &Settings, clock: Clock) -> io::Result<(Self, Receiver<Event>)> {
+        let (sender, events) = tokio::sync::mpsc::channel(settings.events.max(1));
+        let workers = (0..settings.workers.max(1))
+            .map(|number| {
+                let poll = mio::Poll::new()?;
+                let waker = mio::Waker::new(poll.registry(), WAKER)?;
+                let (commands, inbox) = sync_channel(COMMANDS);
+                let load = Arc::new(Load::default());
+                let worker = Worker::new(poll, clock, inbox, Outbox::new(sender.clone()), load.clone());
+                let thread = thread::Builder::new().name(format!("media {number}")).spawn(move || worker.run())?;
+                Ok(WorkerHandle { commands, waker, load, thread: Some(thread) })
+            })
+            .collect::<io::Result<_>>()?;
+        Ok((Self { workers, ports: RtpPorts::new(settings.ports.clone()), clock }, events))
+    }
+
+    /// Binds a pair of ports on `ip` for a call; they are named in its SDP and handed to [`MediaDriver::start_call`].
+    ///
+    /// # Errors
+    /// If the address is not ours or no pair is free.
+    pub fn open_ports(&self, ip: IpAddr) -> Result<PortPair, PortsError> {
+        self.ports.open(ip)
+    }
+
+    /// Starts the media of the call `key`; it runs until [`MediaDriver::stop`].
+    ///
+    /// A device that is missing or a recording that cannot be written is told by [`Event::Trouble`], and the call goes
+    /// on with silence, without playing, unrecorded.
+    ///
+    /// # Errors
+    /// If the codec, the source or the sockets cannot be used, or the worker takes no more.
+    pub fn start_call(&self, key: u64, start: CallStart) -> Result<(), StartError> {
+        let CallStart { ports, plan, config, io, random } = start;
+        let session = Session::new(self.clock.now(), plan, config, random)?;
+        let rate = session.rate();
+        let input = Input::open(&io.source, rate)?;
+        let rtp = Port::new(ports.rtp).map_err(StartError::Sockets)?;
+        let rtcp = Port::new(ports.rtcp).map_err(StartError::Sockets)?;
+        let mut troubles = Vec::new();
+        if let Source::Tone(hz) = io.source
+            && 2.0 * hz >= f64::from(rate)
+        {
+            troubles.push(Trouble::Tone { hz, rate });
+        }
+        let recorder = io.record.and_then(|path| {
+            Recorder::start(&path, rate).map_err(|error| troubles.push(Trouble::Recording(error))).ok()
+        });
+        let parts = Parts { key, session, rtp, rtcp, input, recorder, troubles };
+        Ok(self.tell(key, Command::Start(Box::new(parts)))?)
+    }
+
+    /// Follows a renegotiation of the call `key`. A plan that cannot be followed is told by [`Event::Failed`].
+    ///
+    /// # Errors
+    /// If the worker takes no more.
+    pub fn update(&self, key: u64, plan: Plan) -> Result<(), Refused> {
+        self.tell(key, Command::Update(key, Box::new(plan)))
+    }
+
+    /// Sends digits on the call `key`, after those that wait already.
+    ///
+    /// # Errors
+    /// If the worker takes no more.
+    pub fn dtmf(&self, key: u64, digits: Vec<Digit>) -> Result<(), Refused> {
+        self.tell(key, Command::Dtmf(key, digits))
+    }
+
+    /// Ends the media of the call `key`; [`Event::Finished`] follows when everything of it is closed. Nothing happens
+    /// if there is no such call.
+    ///
+    /// An end is never refused: it waits, some milliseconds at worst, until an overloaded worker takes it.
+    pub fn stop(&self, key: u64) {
+        let worker = self.worker(key);
+        // A worker that has ended has closed its calls.
+        let _ = worker.commands.send(Command::Stop(key));
+        let _ = worker.waker.wake();
+    }
+
+    /// How each worker bears its load.
+    pub fn load(&self) -> Vec<WorkerLoad> {
+        self.workers.iter().map(|worker| worker.load.read()).collect()
+    }
+
+    fn worker(&self, key: u64) -> &WorkerHandle {
+        // Keys count up, so this spreads the calls evenly; a call stays on its worker. There is at least one.
+        &self.workers[usize::try_from(key % self.workers.len() as u64).unwrap_or_default()]
+    }
+
+    fn tell(&self, key: u64, command: Command) -> Result<(), Refused> {
+        let worker = self.worker(key);
+        worker.commands.try_send(command).map_err(|error| match error {
+            TrySendError::Full(_) => Refused::Overloaded,
+            TrySendError::Disconnected(_) => Refused::Ended,
+        })?;
+        // The worker looks at its commands on each turn; without a wake-up it does so a little later.
+        let _ = worker.waker.wake();
+        Ok(())
+    }
+}
+
+impl Drop for MediaDriver {
+    fn drop(&mut self) {
+        for worker in &self.workers {
+            let _ = worker.commands.send(Command::Shutdown);
+            let _ = worker.waker.wake();
+        }
+        for thread in self.workers.iter_mut().filter_map(|worker| worker.thread.take()) {
+            // A worker that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! One media thread: it owns its calls outright and paces them on an absolute schedule.
+
+use super::super::clock::Clock;
+use super::call::{Call, Closing, Parts};
+use super::load::Load;
+use super::outbox::Outbox;
+use super::port::Batch;
+use crate::media::dtmf::Digit;
+use crate::media::plan::Plan;
+use crate::media::session::Component;
+use crate::time::{Duration, Instant};
+use mio::{Events, Poll, Token};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::thread;
+
+/// The token of the waker; those of the sockets count up from 0.
+pub(super) const WAKER: Token = Token(usize::MAX);
+
+/// Readiness events taken at a time.
+const EVENTS: usize = 1_024;
+
+/// How often something that has no readiness is looked at: recordings being finished, events that wait.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// How long a worker that shuts down waits for its last events to be taken.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a worker is told to do.
+pub(super) enum Command {
+    Start(Box<Parts>),
+    Update(u64, Box<Plan>),
+    Dtmf(u64, Vec<Digit>),
+    Stop(u64),
+    Shutdown,
+}
+
+struct Slot {
+    call: Option<Call>,
+    /// Tells wake-ups of this call from those of an earlier one in the same slot.
+    generation: u64,
+}
+
+/// The state of one media thread.
+pub(super) struct Worker {
+    poll: Poll,
+    clock: Clock,
+    commands: Receiver<Command>,
+    outbox: Outbox,
+    load: Arc<Load>,
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    by_key: HashMap<u64, usize>,
+    /// When to wake which slot, of which generation.
+    wakes: BinaryHeap<Reverse<(Instant, usize, u64)>>,
+    closing: Vec<Closing>,
+    batch: Batch,
+    /// Since when it is told to shut down.
+    over: Option<Instant>,
+}
+
+impl Worker {
+    pub(super) fn new(poll: Poll, clock: Clock, commands: Receiver<Command>, outbox: Outbox, load: Arc<Load>) -> Self {
+        Self {
+            poll,
+            clock,
+            commands,
+            outbox,
+            load,
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::new(),
+            wakes: BinaryHeap::new(),
+            closing: Vec::new(),
+            batch: Batch::new(),
+            over: None,
+        }
+    }
+
+    /// Runs until it is told to shut down and every call is closed.
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.is_done() {
+            self.wait(&mut events);
+            self.receive(&events);
+            self.obey();
+            self.wake_calls();
+            self.close();
+            self.outbox.flush();
+            self.load.set_dropped_events(self.outbox.dropped());
+        }
+    }
+
+    /// Shut down, with every call closed and every event taken, or given up.
+    fn is_done(&self) -> bool {
+        self.over.is_some_and(|since| {
+            let taken = !self.outbox.is_waiting() || self.clock.now().since(since) > FAREWELL;
+            self.by_key.is_empty() && self.closing.is_empty() && taken
+        })
+    }
+
+    /// Sleeps until something is due or arrives.
+    fn wait(&mut self, events: &mut Events) {
+        let now = self.clock.now();
+        let due = self.wakes.peek().map(|Reverse((due, ..))| *due);
+        let look = (!self.closing.is_empty() || self.outbox.is_waiting()).then(|| now + LOOK_AGAIN);
+        let left = due.into_iter().chain(look).min().map(|due| due.since(now));
+        // The poll counts whole milliseconds and rounds up; the rest is slept, which is exact to some 0.1 ms. What
+        // arrives meanwhile carries the kernel's stamp.
+        let whole = left.map(|left| Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
+        if self.poll.poll(events, whole).is_err() {
+            events.clear();
+        }
+        if let (Some(left), true) = (left, events.is_empty())
+            && left < Duration::from_millis(1)
+        {
+            thread::sleep(left);
+        }
+    }
+
+    fn receive(&mut self, events: &Events) {
+        for event in events {
+            let token = event.token();
+            if token == WAKER {
+                continue;
+            }
+            let component = if token.0 % 2 == 0 { Component::Rtp } else { Component::Rtcp };
+            if let Some(call) = self.slots.get_mut(token.0 / 2).and_then(|slot| slot.call.as_mut()) {
+                call.receive(component, &mut self.batch, &self.clock);
+                call.flush(&mut self.outbox);
+            }
+        }
+    }
+
+    fn obey(&mut self) {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Start(parts)) => self.start(*parts),
+                Ok(Command::Update(key, plan)) => {
+                    let now = self.clock.now();
+                    if let Some(index) = self.by_key.get(&key).copied() {
+                        self.with(index, |call, outbox| call.update(now, *plan, outbox));
+                    }
+                }
+                Ok(Command::Dtmf(key, digits)) => {
+                    let now = self.clock.now();
+                    if let Some(index) = self.by_key.get(&key).copied() {
+                        self.with(index, |call, _| call.dtmf(now, &digits));
+                    }
+                }
+                Ok(Command::Stop(key)) => self.stop(key),
+                Ok(Command::Shutdown) | Err(TryRecvError::Disconnected) => {
+                    self.over.get_or_insert(self.clock.now());
+                    let keys: Vec<u64> = self.by_key.keys().copied().collect();
+                    keys.into_iter().for_each(|key| self.stop(key));
+                    return;
+                }
+                Err(TryRecvError::Empty) => return,
+            }
+        }
+    }
+
+    fn with(&mut self, index: usize, act: impl FnOnce(&mut Call, &mut Outbox)) {
+        if let Some(call) = self.slots.get_mut(index).and_then(|slot| slot.call.as_mut()) {
+            act(call, &mut self.outbox);
+        }
+    }
+
+    fn start(&mut self, parts: Parts) {
+        let now = self.clock.now();
+        let key = parts.key;
+        // A key that is used again ends the call that had it.
+        self.stop(key);
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { call: None, generation: 0 });
+            self.slots.len() - 1
+        });
+        let mut call = Call::start(now, parts, &mut self.outbox);
+        call.watch(self.poll.registry(), Token(2 * index), Token(2 * index + 1));
+        let slot = &mut self.slots[index];
+        slot.generation += 1;
+        self.wakes.push(Reverse((call.next(), index, slot.generation)));
+        slot.call = Some(call);
+        self.by_key.insert(key, index);
+        self.load.set_calls(self.by_key.len());
+    }
+
+    fn stop(&mut self, key: u64) {
+        let Some(index) = self.by_key.remove(&key) else { return };
+        self.load.set_calls(self.by_key.len());
+        if let Some(call) = self.slots.get_mut(index).and_then(|slot| slot.call.take()) {
+            self.free.push(index);
+            self.closing.push(call.stop(self.clock.now(), self.poll.registry(), &mut self.outbox));
+        }
+    }
+
+    fn wake_calls(&mut self) {
+        loop {
+            let now = self.clock.now();
+            match self.wakes.peek() {
+                Some(Reverse((due, ..))) if *due <= now => {}
+                _ => return,
+            }
+            let Some(Reverse((_, index, generation))) = self.wakes.pop() else { return };
+            let Some(slot) = self.slots.get_mut(index) else { continue };
+            if slot.generation != generation {
+                continue;
+            }
+            if let Some(call) = &mut slot.call {
+                let before = *call.counters();
+                call.wake(&self.clock, &mut self.batch, &mut self.outbox);
+                self.load.add(&before, call.counters());
+                self.wakes.push(Reverse((call.next(), index, generation)));
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if !self.closing.is_empty() {
+            let now = self.clock.now();
+            let outbox = &mut self.outbox;
+            self.closing.retain_mut(|closing| !closing.finish(now, outbox));
+        }
+    }
+}
