@@ -6,6 +6,7 @@ pub mod packet;
 pub mod plan;
 pub mod quality;
 pub mod receive;
+pub mod rtcp;
 pub mod sequence;
 pub mod session;
 pub mod srtp;
