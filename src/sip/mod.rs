@@ -13,3 +13,4 @@ pub mod timer;
 pub mod transaction;
 pub mod uri;
 pub mod via;
+pub mod wire;

@@ -4,6 +4,7 @@ use super::grammar;
 use super::hop::Transport;
 use super::params::Params;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -134,12 +135,18 @@ impl SipUri {
 
     /// The `transport` parameter, if it names one that Sidetone speaks.
     pub fn transport(&self) -> Option<Transport> {
-        self.params.get("transport").and_then(|name| name.parse().ok())
+        self.param("transport").and_then(|name| name.parse().ok())
+    }
+
+    /// The unescaped value of a URI parameter, empty for a flag. The name may be escaped too (RFC 3261 section 19.1.2).
+    pub fn param(&self, name: &str) -> Option<Cow<'_, str>> {
+        let find = |(other, _): &(&str, _)| unescape(other).eq_ignore_ascii_case(name);
+        self.params.iter().find(find).map(|(_, value)| unescape(value.unwrap_or_default()))
     }
 
     /// Does it ask for loose routing (`lr`)?
     pub fn loose_route(&self) -> bool {
-        self.params.contains("lr")
+        self.param("lr").is_some()
     }
 
     /// Do both mean the same (RFC 3261 section 19.1.4)?
@@ -155,7 +162,6 @@ impl SipUri {
             && self.host.equivalent(&other.host)
             && self.port == other.port
             && params_match(&self.params, &other.params)
-            && params_match(&other.params, &self.params)
             && headers_match(self.headers.as_deref(), other.headers.as_deref())
     }
 
@@ -378,11 +384,22 @@ fn hex(digit: u8) -> Option<u8> {
 /// Every parameter that is in both has to match; of those in one only, `user`, `ttl`, `method` and `maddr` have to be in
 /// both (RFC 3261 section 19.1.4), and `transport` too, as a missing one never equals any value.
 fn params_match(one: &Params, two: &Params) -> bool {
-    const NEVER_ALONE: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
-    one.iter().all(|(name, value)| match two.get(name) {
-        Some(other) => unescape_octets(value.unwrap_or_default()).eq_ignore_ascii_case(&unescape_octets(other)),
-        None => !NEVER_ALONE.iter().any(|never| never.eq_ignore_ascii_case(name)),
-    })
+    const NEVER_ALONE: [&[u8]; 5] = [b"user", b"ttl", b"method", b"maddr", b"transport"];
+    let plain = |text: &str| unescape_octets(text).to_ascii_lowercase();
+    let map = |params: &Params| -> HashMap<Vec<u8>, Vec<u8>> {
+        params.iter().map(|(name, value)| (plain(name), plain(value.unwrap_or_default()))).collect()
+    };
+    if one == two {
+        return true;
+    }
+    let (one, two) = (map(one), map(two));
+    let covers = |one: &HashMap<Vec<u8>, Vec<u8>>, two: &HashMap<Vec<u8>, Vec<u8>>| {
+        one.iter().all(|(name, value)| match two.get(name) {
+            Some(other) => value == other,
+            None => !NEVER_ALONE.contains(&name.as_slice()),
+        })
+    };
+    covers(&one, &two) && covers(&two, &one)
 }
 
 /// Header components never match a missing one; order does not matter.
