@@ -147,13 +147,8 @@ impl Head {
             head.note(Fault::HeadTooLong { limit: limits.head_octets });
             return head;
         }
-        head.start = match start_line(lines.next().unwrap_or_default()) {
-            Ok(start) => start,
-            Err((fault, start)) => {
-                head.note(fault);
-                start
-            }
-        };
+        let (start, fault) = start_line(lines.next().unwrap_or_default());
+        (head.start, head.fault) = (start, fault);
         let mut unfolded = Vec::new();
         while let Some(line) = lines.next() {
             if line.is_empty() {
@@ -258,18 +253,18 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn start_line(line: &[u8]) -> Result<Start, (Fault, Start)> {
+fn start_line(line: &[u8]) -> (Start, Option<Fault>) {
     if line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/")) {
-        return status_line(line).map_err(|fault| (fault, Start::BrokenResponse));
+        return status_line(line).map_or_else(|fault| (Start::BrokenResponse, Some(fault)), |start| (start, None));
     }
     let text = String::from_utf8_lossy(line);
     let method = text.split(' ').next().and_then(|word| word.parse::<Method>().ok());
-    request_line(&text, method.clone())
-        .and_then(|start| match text {
-            Cow::Borrowed(_) => Ok(start),
-            Cow::Owned(_) => Err(Fault::StartLine(excerpt(line))),
-        })
-        .map_err(|fault| (fault, Start::BrokenRequest { method }))
+    let fault = match (request_line(&text, method.clone()), text) {
+        (Ok(start), Cow::Borrowed(_)) => return (start, None),
+        (Ok(_), Cow::Owned(_)) => Fault::StartLine(excerpt(line)),
+        (Err(fault), _) => fault,
+    };
+    (Start::BrokenRequest { method }, Some(fault))
 }
 
 fn request_line(text: &str, method: Option<Method>) -> Result<Start, Fault> {
