@@ -1,0 +1,123 @@
+//! SRTP keys in the SDP (RFC 4568): which line is taken, and what the policy says of it.
+
+use super::{Rejected, SrtpPolicy};
+use crate::media::plan::{MasterKey, SrtpSuite};
+use crate::random::Random;
+use crate::sdp::{Attribute, Crypto, Media};
+
+/// A key of ours as it is offered or answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OwnKey {
+    pub(super) tag: u32,
+    pub(super) suite: SrtpSuite,
+    pub(super) key: MasterKey,
+}
+
+impl OwnKey {
+    pub(super) fn new(tag: u32, suite: SrtpSuite, random: &mut Random) -> Self {
+        let mut key = vec![0; suite.key_and_salt_length()];
+        random.fill(&mut key);
+        Self { tag, suite, key: MasterKey(key) }
+    }
+
+    /// A key for each suite, strongest first, tags from 1.
+    pub(super) fn each_suite(random: &mut Random) -> Vec<Self> {
+        SrtpSuite::ALL.into_iter().zip(1..).map(|(suite, tag)| Self::new(tag, suite, random)).collect()
+    }
+
+    pub(super) fn attribute(&self) -> Attribute {
+        Crypto { tag: self.tag, suite: self.suite.name().into(), key: self.key.0.clone() }.attribute()
+    }
+}
+
+/// A key of the far end that we can use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TheirKey {
+    pub(super) tag: u32,
+    pub(super) suite: SrtpSuite,
+    pub(super) key: MasterKey,
+}
+
+/// The `m=` protocols that carry RTP, and whether they promise encryption. Feedback profiles (RFC 4585, RFC 5124) only
+/// add what nobody has to use.
+pub(super) fn is_secure(media: &Media) -> Result<bool, Rejected> {
+    match media.protocol.to_ascii_uppercase().as_str() {
+        "RTP/AVP" | "RTP/AVPF" => Ok(false),
+        "RTP/SAVP" | "RTP/SAVPF" => Ok(true),
+        _ => Err(Rejected::Transport { line: media.line, protocol: word(&media.protocol) }),
+    }
+}
+
+/// What an offered stream is protected with, as the policy wants it.
+pub(super) fn of_offer(policy: SrtpPolicy, media: &Media) -> Result<Option<TheirKey>, Rejected> {
+    let (line, secure) = (media.line, is_secure(media)?);
+    match (policy, secure) {
+        (SrtpPolicy::Off, true) => Err(Rejected::SrtpOff { line }),
+        (SrtpPolicy::Off, false) => Ok(None),
+        (_, true) => first_usable(media).map(Some),
+        (SrtpPolicy::Optional, false) => Ok(first_usable(media).ok()),
+        (SrtpPolicy::Required, false) if media.has("crypto") => first_usable(media).map(Some),
+        (SrtpPolicy::Required, false) => Err(Rejected::SrtpRequired { line }),
+    }
+}
+
+/// What an answered stream is protected with; `ours` are the keys of our offer, `promised` says whether that was
+/// `RTP/SAVP`. An answer that says anything of encryption has to say it right, so that nothing is downgraded.
+pub(super) fn of_answer(
+    ours: &[OwnKey],
+    promised: bool,
+    media: &Media,
+) -> Result<Option<(OwnKey, TheirKey)>, Rejected> {
+    let (line, secure) = (media.line, is_secure(media)?);
+    if ours.is_empty() {
+        return if secure { Err(Rejected::SrtpOff { line }) } else { Ok(None) };
+    }
+    if !media.has("crypto") && !promised && !secure {
+        return Ok(None);
+    }
+    if !media.has("crypto") && !secure {
+        return Err(Rejected::SrtpRequired { line });
+    }
+    let theirs = first_usable(media)?;
+    let Some(own) = ours.iter().find(|own| own.tag == theirs.tag && own.suite == theirs.suite) else {
+        let why = format!("tag {} with {} was not offered", theirs.tag, theirs.suite.name());
+        return Err(Rejected::Keys { line, why });
+    };
+    // The same key both ways is the same key stream twice (RFC 3711 section 9.1).
+    if ours.iter().any(|own| own.key == theirs.key) {
+        return Err(Rejected::Keys { line, why: "the answer repeats our own key".into() });
+    }
+    Ok(Some((own.clone(), theirs)))
+}
+
+/// The first line with a suite and a key that we can use: the order is the far end's preference (RFC 4568 section 5.1.2).
+fn first_usable(media: &Media) -> Result<TheirKey, Rejected> {
+    let mut why: Option<String> = None;
+    for crypto in media.cryptos() {
+        let reason = match crypto {
+            Err(unusable) => unusable.to_string(),
+            Ok(crypto) => {
+                match SrtpSuite::ALL.into_iter().find(|suite| suite.name().eq_ignore_ascii_case(&crypto.suite)) {
+                    None => format!("the suite {} is not supported", word(&crypto.suite)),
+                    Some(suite) if crypto.key.len() != suite.key_and_salt_length() => {
+                        format!(
+                            "the key of {} has {} octets, not {}",
+                            suite.name(),
+                            crypto.key.len(),
+                            suite.key_and_salt_length()
+                        )
+                    }
+                    Some(suite) => return Ok(TheirKey { tag: crypto.tag, suite, key: MasterKey(crypto.key) }),
+                }
+            }
+        };
+        why.get_or_insert(reason);
+    }
+    let why = why.unwrap_or_else(|| "it has no a=crypto line".into());
+    Err(Rejected::Keys { line: media.line, why })
+}
+
+/// A word of the far end, for a sentence of ours.
+pub(super) fn word(text: &str) -> String {
+    text.chars().filter(|character| character.is_ascii_graphic() && !"\"\\".contains(*character)).take(40).collect()
+}

@@ -1,0 +1,358 @@
+//! Offer and answer (RFC 3264): what both ends can do becomes a [`Plan`].
+//!
+//! ```text
+//!                 offer() ──────────▶ offer ──▶ far end
+//!  Local ─▶ Negotiation                            │
+//!                 answered(answer) ◀───────────────┘       ─▶ Agreement { plan, changed }
+//!
+//!                 answer(offer) ◀──── offer ◀── far end
+//!                        └──────────▶ answer ─▶            ─▶ Agreement { plan, changed }
+//! ```
+//!
+//! A [`Negotiation`] lives as long as its call, so that the next exchange keeps what RFC 3264 section 8 says has to be
+//! kept: the session id, the order of the streams, what a payload type means, and keys that nobody changed.
+//!
+//! One audio stream is used. Everything else that an offer has is answered with port 0.
+
+mod address;
+mod answer;
+mod codecs;
+pub mod fuzz;
+mod keys;
+mod offer;
+mod rejected;
+
+pub use fuzz::fuzz_negotiation;
+pub use rejected::Rejected;
+
+use crate::media::plan::{Codec, Direction, OpusParameters, Plan};
+use crate::random::Random;
+use crate::sdp::{Attribute, Connection, Format, Media, Origin, Session};
+use crate::time::Duration;
+use bytes::Bytes;
+use codecs::PayloadTypes;
+use offer::Offered;
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+/// What one end of a call can do and wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// Where we take RTP, as the far end can reach it.
+    pub rtp: SocketAddr,
+    /// Where we take RTCP when it is not multiplexed with RTP.
+    pub rtcp: SocketAddr,
+    /// Codecs in our order of preference; repetitions count once, and none means all.
+    pub codecs: Vec<Codec>,
+    /// Audio per packet, if the far end has no wish of its own.
+    pub packet_time: Duration,
+    /// Encryption of media.
+    pub srtp: SrtpPolicy,
+    /// Telephone events (RFC 4733)?
+    pub telephone_events: bool,
+    /// Which ways we want audio to flow; `SendOnly` puts the far end on hold.
+    pub direction: Direction,
+    /// RTP and RTCP on one port, if the far end can too (RFC 5761)?
+    pub rtcp_mux: bool,
+    /// What we ask of a far end that sends Opus.
+    pub opus: OpusParameters,
+}
+
+impl Local {
+    /// Everything that we can do, at `rtp`: all codecs, 20 ms, no encryption, telephone events, one port for RTP and RTCP
+    /// where possible, RTCP on the next port where not.
+    pub fn new(rtp: SocketAddr) -> Self {
+        Self {
+            rtp,
+            rtcp: SocketAddr::new(rtp.ip(), rtp.port().saturating_add(1)),
+            codecs: Codec::ALL.to_vec(),
+            packet_time: Duration::from_millis(20),
+            srtp: SrtpPolicy::Off,
+            telephone_events: true,
+            direction: Direction::SendRecv,
+            rtcp_mux: true,
+            opus: OpusParameters { fec: true, ..OpusParameters::default() },
+        }
+    }
+}
+
+/// Encryption of media with keys in the SDP (SRTP, RFC 4568).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
+pub enum SrtpPolicy {
+    /// Never: an `RTP/SAVP` offer is refused.
+    #[default]
+    Off,
+    /// Where the far end can: our offers are `RTP/AVP` with keys (RFC 8643), and every offer is taken, with keys if it
+    /// has any that we can use.
+    Optional,
+    /// Always: our offers are `RTP/SAVP`, and one without keys is refused.
+    Required,
+}
+
+/// A word that is no SRTP policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is no SRTP setting; write off, optional or required")]
+pub struct UnknownSrtpPolicy(pub String);
+
+impl FromStr for SrtpPolicy {
+    type Err = UnknownSrtpPolicy;
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "off" => Ok(SrtpPolicy::Off),
+            "optional" => Ok(SrtpPolicy::Optional),
+            "required" => Ok(SrtpPolicy::Required),
+            _ => Err(UnknownSrtpPolicy(word.into())),
+        }
+    }
+}
+
+impl fmt::Display for SrtpPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SrtpPolicy::Off => "off",
+            SrtpPolicy::Optional => "optional",
+            SrtpPolicy::Required => "required",
+        })
+    }
+}
+
+/// What an exchange came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreement {
+    /// What media does from now on.
+    pub plan: Plan,
+    /// What is new in it.
+    pub changed: Changed,
+}
+
+/// What an exchange changed; all of it after the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Changed {
+    /// The far end's address, or whether RTP and RTCP share it.
+    pub remote: bool,
+    /// Which ways audio flows.
+    pub direction: bool,
+    /// What we send: codec, payload type, packet time or Opus parameters.
+    pub encoding: bool,
+    /// What we may receive.
+    pub receive: bool,
+    /// Telephone events, either way.
+    pub events: bool,
+    /// Keys, or whether there are any.
+    pub keys: bool,
+}
+
+impl Changed {
+    /// What differs between two plans of one call.
+    pub fn between(before: &Plan, after: &Plan) -> Self {
+        Self {
+            remote: (before.remote_rtp, before.remote_rtcp, before.rtcp_mux)
+                != (after.remote_rtp, after.remote_rtcp, after.rtcp_mux),
+            direction: before.direction != after.direction,
+            encoding: before.encoding != after.encoding,
+            receive: before.receive != after.receive,
+            events: (before.send_event, &before.receive_events) != (after.send_event, &after.receive_events),
+            keys: before.srtp != after.srtp,
+        }
+    }
+
+    const ALL: Changed =
+        Changed { remote: true, direction: true, encoding: true, receive: true, events: true, keys: true };
+
+    /// Is anything new?
+    pub fn any(self) -> bool {
+        self != Self::default()
+    }
+}
+
+/// Offer and answer of one call, from its first exchange to its last.
+///
+/// ```text
+///            offer()              answered() ↺ (fork, 200 after 183)
+///  Settled ──────────▶ Pending ───────────────▶ Answered
+///   ▲  ▲ ↺ answer()       │ withdraw()             │ answer()
+///   │  └──────────────────┘                        │
+///   └──────────────────────────────────────────────┘
+/// ```
+#[derive(Clone, Debug)]
+pub struct Negotiation {
+    local: Local,
+    session: u64,
+    exchange: Exchange,
+    agreed: Option<Agreed>,
+    /// The description that we sent last; its version is in its origin.
+    sent: Option<Session>,
+    /// Every stream that the call ever had, in order (RFC 3264 section 8).
+    streams: Vec<Stream>,
+    payload_types: PayloadTypes,
+}
+
+/// Where the exchange stands.
+#[derive(Clone, Debug)]
+enum Exchange {
+    /// No offer of ours is open.
+    Settled,
+    /// Our offer waits for its answer.
+    Pending(Offered),
+    /// Our offer has its answer. Another fork may answer it too, and a 200 may differ from the 183 before it.
+    Answered(Offered),
+}
+
+/// A stream as its `m=` line names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stream {
+    kind: String,
+    protocol: String,
+    formats: Vec<String>,
+}
+
+/// What the last exchange came to.
+#[derive(Clone, Debug)]
+struct Agreed {
+    plan: Plan,
+    /// Which of the streams carries the audio.
+    stream: usize,
+    protocol: String,
+    /// Tag of the `a=crypto` line in use; 1 if there is none.
+    tag: u32,
+    /// As the far end says it of itself.
+    remote_direction: Direction,
+}
+
+impl Negotiation {
+    /// The first version of our descriptions (RFC 3264 section 5 leaves it open).
+    const FIRST_VERSION: u64 = 1;
+
+    /// A call that has exchanged nothing yet.
+    pub fn new(local: Local, random: &mut Random) -> Self {
+        Self {
+            local,
+            // 31 bits: some gateways read the session id into a signed 32-bit integer.
+            session: u64::from(random.u32() >> 1),
+            exchange: Exchange::Settled,
+            agreed: None,
+            sent: None,
+            streams: Vec::new(),
+            payload_types: PayloadTypes::default(),
+        }
+    }
+
+    /// What we can do and want.
+    pub fn local(&self) -> &Local {
+        &self.local
+    }
+
+    /// Changes what we can do and want; the next offer or answer says so (hold, another codec, another address).
+    pub fn set_local(&mut self, local: Local) {
+        self.local = local;
+    }
+
+    /// The plan of the last exchange.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.agreed.as_ref().map(|agreed| &agreed.plan)
+    }
+
+    /// Does an offer of ours wait for its answer?
+    pub fn is_pending(&self) -> bool {
+        matches!(self.exchange, Exchange::Pending(_))
+    }
+
+    /// Does the far end not want our audio: did it put us on hold (RFC 3264 section 8.4)?
+    pub fn is_held(&self) -> bool {
+        self.agreed.as_ref().is_some_and(|agreed| !agreed.remote_direction.receives())
+    }
+
+    /// The description that we sent last, for an answer that is repeated (the 200 after a 183).
+    pub fn description(&self) -> Option<Bytes> {
+        self.sent.as_ref().map(|session| session.to_bytes().into())
+    }
+
+    /// Our offer was refused: what was agreed before still holds (RFC 3264 section 8).
+    pub fn withdraw(&mut self) {
+        if self.is_pending() {
+            self.exchange = Exchange::Settled;
+        }
+    }
+
+    /// Our description with `active` in place of one of the streams. Its version rises if it says something new
+    /// (RFC 3264 section 8).
+    fn describe(&mut self, stream: usize, active: Media, times: Vec<String>) -> Bytes {
+        let address = self.local.rtp.ip();
+        let media = self.streams.iter().enumerate().map(
+            |(index, other)| {
+                if index == stream { active.clone() } else { other.refused() }
+            },
+        );
+        let mut session = Session {
+            origin: None,
+            name: String::new(),
+            connection: Some(Connection::new(address)),
+            times,
+            attributes: Vec::new(),
+            media: media.collect(),
+        };
+        let version = match &self.sent {
+            None => Self::FIRST_VERSION,
+            Some(sent) => {
+                let version = sent.origin.as_ref().and_then(|origin| origin.version.parse().ok()).unwrap_or(0);
+                session.origin = Some(Origin::new(self.session, version, address));
+                if *sent == session { version } else { version + 1 }
+            }
+        };
+        session.origin = Some(Origin::new(self.session, version, address));
+        let octets = session.to_bytes().into();
+        self.sent = Some(session);
+        octets
+    }
+
+    /// Takes up what an exchange came to.
+    fn settle(&mut self, agreed: Agreed) -> Agreement {
+        let changed = self.plan().map_or(Changed::ALL, |before| Changed::between(before, &agreed.plan));
+        let plan = agreed.plan.clone();
+        self.agreed = Some(agreed);
+        Agreement { plan, changed }
+    }
+}
+
+impl Stream {
+    fn of(media: &Media) -> Self {
+        Self { kind: media.kind.clone(), protocol: media.protocol.clone(), formats: media.formats.clone() }
+    }
+
+    /// Its `m=` line with port 0 (RFC 3264 section 6).
+    fn refused(&self) -> Media {
+        Media::new(&self.kind, 0, &self.protocol, self.formats.clone())
+    }
+}
+
+/// Our `m=audio` line with all that stands below it.
+struct Audio<'a> {
+    protocol: &'a str,
+    formats: Vec<Format>,
+    keys: &'a [keys::OwnKey],
+    packet_time: Duration,
+    /// Where we take RTCP; `None` if it is settled that it comes with RTP (RFC 5761 section 5.1.1).
+    rtcp: Option<SocketAddr>,
+    rtcp_mux: bool,
+    direction: Direction,
+}
+
+impl Audio<'_> {
+    fn media(&self, local: &Local) -> Media {
+        let numbers = self.formats.iter().map(|format| format.payload_type.to_string()).collect();
+        let mut media = Media::new("audio", local.rtp.port(), self.protocol, numbers);
+        media.attributes.extend(self.formats.iter().flat_map(Format::attributes));
+        media.attributes.extend(self.keys.iter().map(keys::OwnKey::attribute));
+        media.attributes.push(Attribute::new("ptime", self.packet_time.as_millis().to_string()));
+        let next = SocketAddr::new(local.rtp.ip(), local.rtp.port().saturating_add(1));
+        if let Some(rtcp) = self.rtcp.filter(|rtcp| *rtcp != next) {
+            media.push_rtcp(rtcp);
+        }
+        if self.rtcp_mux {
+            media.attributes.push(Attribute::flag("rtcp-mux"));
+        }
+        media.attributes.push(Attribute::flag(self.direction.attribute()));
+        media
+    }
+}
