@@ -1,0 +1,131 @@
+//! SIP over UDP (RFC 3261 section 18): one socket.
+
+use super::failure::Failure;
+use super::interfaces::Routes;
+use super::transports::{Counters, Incoming, Now};
+use crate::sip::hop::{Hop, Transport};
+use bytes::Bytes;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+
+/// The longest UDP payload there can be.
+const LONGEST: usize = 65_535;
+
+/// Kernel buffers in octets: a burst of calls waits there, not in the network.
+const BUFFER: usize = 4 << 20;
+
+/// How many errors in a row end the receive loop: such a socket does not come back.
+const ERRORS: u32 = 1000;
+
+/// Binds a socket; port 0 for any.
+pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        // Else IPv4 peers would show up with mapped addresses, which no SIP header may carry.
+        socket.set_only_v6(true)?;
+    }
+    // The system may allow less.
+    let _ = socket.set_recv_buffer_size(BUFFER);
+    let _ = socket.set_send_buffer_size(BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// Sends one datagram. One that finds the buffer of the system full is lost, as datagrams may be.
+pub(super) fn send(socket: &UdpSocket, counters: &Counters, remote: SocketAddr, bytes: &[u8]) -> Result<(), Failure> {
+    if bytes.len() > LONGEST {
+        return Err(Failure::TooLong);
+    }
+    match socket.try_send_to(bytes, remote) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            counters.unsent_datagrams.fetch_add(1, Relaxed);
+            Ok(())
+        }
+        // EMSGSIZE has no kind of its own; IPv4 takes up to 65,507 octets.
+        Err(_) if bytes.len() > LONGEST - 28 => Err(Failure::TooLong),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Hands every datagram to `inbox`, until the other end of that is gone; drops and counts those that find it full.
+pub(super) async fn receive(
+    socket: Arc<UdpSocket>,
+    bound: SocketAddr,
+    now: Now,
+    counters: Arc<Counters>,
+    inbox: mpsc::Sender<Incoming>,
+) {
+    let mut routes = Routes::new(bound.ip());
+    let mut buffer = vec![0; LONGEST];
+    let mut errors = 0;
+    while !inbox.is_closed() {
+        let (length, remote) = match socket.recv_from(&mut buffer).await {
+            Ok(received) => received,
+            // What a peer's ICMP says about an earlier datagram; some systems report it here.
+            Err(error) if errors < ERRORS => {
+                tracing::debug!(%error, "receiving a datagram failed");
+                errors += 1;
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Err(error) => {
+                tracing::error!(%error, %bound, "the UDP socket is dead; nothing can be received over UDP");
+                return;
+            }
+        };
+        errors = 0;
+        let at = now.read();
+        counters.datagrams.fetch_add(1, Relaxed);
+        let Some(local) = routes.local(at, remote) else {
+            counters.dropped_datagrams.fetch_add(1, Relaxed);
+            continue;
+        };
+        let source = Hop { transport: Transport::Udp, local: SocketAddr::new(local, bound.port()), remote };
+        let bytes = buffer.get(..length).unwrap_or_default();
+        let incoming = if is_keep_alive(bytes) {
+            Incoming::KeepAlive { source, pong: false, at }
+        } else {
+            Incoming::Datagram { source, bytes: Bytes::copy_from_slice(bytes), at }
+        };
+        if inbox.try_send(incoming).is_err() {
+            counters.dropped_datagrams.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// Empty datagrams, line ends and single NULs keep address translators awake and mean nothing (RFC 6223 section 4.1.2
+/// speaks of CRLFCRLF; what phones send differs).
+fn is_keep_alive(bytes: &[u8]) -> bool {
+    bytes.len() <= 4 && bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keep_alives() {
+        assert!(is_keep_alive(b"\r\n\r\n") && is_keep_alive(b"\0") && is_keep_alive(b""));
+        assert!(!is_keep_alive(b"\r\n\r\n\r\n") && !is_keep_alive(b"jak"));
+    }
+
+    #[tokio::test]
+    async fn what_no_datagram_can_carry_is_refused() {
+        let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let to = socket.local_addr().unwrap();
+        let counters = Counters::default();
+        assert_eq!(send(&socket, &counters, to, &vec![b'x'; 70_000]), Err(Failure::TooLong));
+        assert_eq!(send(&socket, &counters, to, &vec![b'x'; 65_530]), Err(Failure::TooLong));
+        socket.writable().await.unwrap();
+        assert_eq!(send(&socket, &counters, to, b"x"), Ok(()));
+        let far = "192.0.2.1:5060".parse().unwrap();
+        assert!(matches!(send(&socket, &counters, far, b"x"), Err(Failure::Unreachable(_))));
+    }
+}
