@@ -3,7 +3,7 @@
 use crate::time::{Duration, Instant};
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 /// How long a route is remembered: a machine that changes networks is reachable again after that.
 const FRESH: Duration = Duration::from_secs(10);
@@ -37,11 +37,6 @@ pub fn local_towards(bound: IpAddr, remote: SocketAddr) -> io::Result<IpAddr> {
         ip if ip.is_unspecified() => Err(io::ErrorKind::NetworkUnreachable.into()),
         ip => Ok(ip),
     }
-}
-
-/// The unspecified address of the family of `ip`.
-pub fn unspecified_like(ip: IpAddr) -> IpAddr {
-    if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
 }
 
 /// [`local_towards`] for each arriving packet: remembers the answers for a while.
@@ -78,6 +73,7 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     #[test]
     fn the_route_says_our_address() {
@@ -104,7 +100,7 @@ mod tests {
         assert_eq!(routes.local(until, (loopback, 2).into()), Some(loopback), "asked again");
         for host in 0..=ROUTES {
             let ip = Ipv4Addr::from(0x7f00_0000 + u32::try_from(host).unwrap() + 1);
-            assert_eq!(routes.local(Instant::ZERO, (ip, 1).into()).is_some(), true);
+            assert!(routes.local(Instant::ZERO, (ip, 1).into()).is_some());
         }
         assert!(routes.known.len() <= ROUTES);
     }

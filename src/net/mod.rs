@@ -11,7 +11,7 @@ mod transports;
 mod udp;
 
 pub use failure::Failure;
-pub use interfaces::{local_towards, unspecified_like};
+pub use interfaces::local_towards;
 pub use resolve::{ResolveError, Resolver};
 pub use rtp_ports::{PortPair, PortRange, PortRangeError, PortsError, RtpPorts};
 pub use transports::{BindConfig, BindError, Bound, Inbox, Incoming, Limits, Now, Traffic, Transports};

@@ -190,8 +190,7 @@ impl Shared {
         }
         table.made += 1;
         let (sender, queue) = mpsc::channel(self.limits.unsent.max(1));
-        let task =
-            Task { shared: Arc::clone(self), number: table.made, hop, queue, pongs: sender.downgrade() };
+        let task = Task { shared: Arc::clone(self), number: table.made, hop, queue, pongs: sender.downgrade() };
         table.open.insert(hop.remote, Connection { number: table.made, queue: sender });
         Ok(task)
     }
@@ -331,7 +330,7 @@ impl Reading<'_> {
             (0..self.progress.pings.swap(0, Relaxed)).for_each(|_| cut.ping_sent());
             cut.push(octets);
             let mut whole = false;
-            while let Some(item) = cut.next() {
+            for item in cut.by_ref() {
                 whole = true;
                 let incoming = match item {
                     Ok(StreamItem::Message(message)) => {
@@ -352,7 +351,8 @@ impl Reading<'_> {
             }
             if cut.is_broken() {
                 // Reads on: closing with octets unread would reset the connection, and the reply with it.
-                let _ = timeout(limits.linger, async { while matches!(stream.read(&mut buffer).await, Ok(1..)) {} }).await;
+                let _ =
+                    timeout(limits.linger, async { while matches!(stream.read(&mut buffer).await, Ok(1..)) {} }).await;
                 return Failure::NotSip;
             }
             begun = match begun {

@@ -17,11 +17,11 @@ use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -243,7 +243,7 @@ pub struct Transports {
 #[derive(Debug)]
 struct Sockets {
     bound: Bound,
-    udp: Option<Arc<UdpSocket>>,
+    udp: Option<UdpSocket>,
     tcp: Option<Connections>,
     counters: Arc<Counters>,
     tasks: Vec<AbortHandle>,
@@ -263,21 +263,18 @@ impl Transports {
     /// [`BindError`] if an address or port cannot be had.
     pub fn bind(config: BindConfig, now: Now) -> Result<(Self, Inbox), BindError> {
         let (udp, tcp) = bind_sockets(&config)?;
-        let address = |local: io::Result<SocketAddr>| local.ok();
         let bound = Bound {
-            udp: udp.as_ref().and_then(|socket| address(socket.local_addr())),
-            tcp: tcp.as_ref().and_then(|listener| address(listener.local_addr())),
+            udp: udp.as_ref().map(|ends| ends.bound),
+            tcp: tcp.as_ref().and_then(|listener| listener.local_addr().ok()),
         };
         let counters = Arc::new(Counters::default());
         let (to_datagrams, datagrams) = mpsc::channel(config.limits.datagrams.max(1));
         let (to_messages, messages) = mpsc::channel(config.limits.messages.max(1));
         let mut tasks = Vec::new();
-        let udp = udp.zip(bound.udp).map(|(socket, bound)| {
-            let socket = Arc::new(socket);
-            let received =
-                udp::receive(Arc::clone(&socket), bound, now.clone(), Arc::clone(&counters), to_datagrams);
+        let udp = udp.map(|udp::Ends { sending, receiving, bound }| {
+            let received = udp::receive(receiving, bound, now.clone(), Arc::clone(&counters), to_datagrams);
             tasks.push(tokio::spawn(received).abort_handle());
-            socket
+            sending
         });
         let tcp = tcp.zip(bound.tcp).map(|(listener, bound)| {
             let connections = Connections::new(bound, config.limits, now, Arc::clone(&counters), to_messages);
@@ -362,7 +359,7 @@ impl Inbox {
 
 /// Both sockets on one port, so that what is advertised for one transport holds for the other (RFC 3261 section 18.1.1
 /// switches a request from UDP to TCP on the way).
-fn bind_sockets(config: &BindConfig) -> Result<(Option<UdpSocket>, Option<TcpListener>), BindError> {
+fn bind_sockets(config: &BindConfig) -> Result<(Option<udp::Ends>, Option<TcpListener>), BindError> {
     if !config.udp && !config.tcp {
         return Err(BindError::Nothing);
     }
@@ -386,14 +383,14 @@ fn bind_sockets(config: &BindConfig) -> Result<(Option<UdpSocket>, Option<TcpLis
     last
 }
 
-fn bind_port(config: &BindConfig, port: u16) -> Result<(Option<UdpSocket>, Option<TcpListener>), BindError> {
+fn bind_port(config: &BindConfig, port: u16) -> Result<(Option<udp::Ends>, Option<TcpListener>), BindError> {
     let mut address = SocketAddr::new(config.ip, port);
     let failed = |transport, address| move |source| BindError::Address { transport, address, source };
     let mut udp = None;
     if config.udp {
-        let socket = udp::bind(address).map_err(failed(Transport::Udp, address))?;
-        address.set_port(socket.local_addr().map_err(failed(Transport::Udp, address))?.port());
-        udp = Some(socket);
+        let ends = udp::bind(address).map_err(failed(Transport::Udp, address))?;
+        address.set_port(ends.bound.port());
+        udp = Some(ends);
     }
     let mut tcp = None;
     if config.tcp {

@@ -22,8 +22,17 @@ const BUFFER: usize = 4 << 20;
 /// How many errors in a row end the receive loop: such a socket does not come back.
 const ERRORS: u32 = 1000;
 
+/// The two ends of one socket. Sending goes past tokio, which calls a socket unready until it has looked: the first
+/// datagrams would be lost.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) sending: std::net::UdpSocket,
+    pub(super) receiving: UdpSocket,
+    pub(super) bound: SocketAddr,
+}
+
 /// Binds a socket; port 0 for any.
-pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+pub(super) fn bind(address: SocketAddr) -> io::Result<Ends> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         // Else IPv4 peers would show up with mapped addresses, which no SIP header may carry.
@@ -34,15 +43,22 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let _ = socket.set_send_buffer_size(BUFFER);
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(address))?;
-    UdpSocket::from_std(socket.into())
+    let sending: std::net::UdpSocket = socket.into();
+    let bound = sending.local_addr()?;
+    Ok(Ends { receiving: UdpSocket::from_std(sending.try_clone()?)?, sending, bound })
 }
 
 /// Sends one datagram. One that finds the buffer of the system full is lost, as datagrams may be.
-pub(super) fn send(socket: &UdpSocket, counters: &Counters, remote: SocketAddr, bytes: &[u8]) -> Result<(), Failure> {
+pub(super) fn send(
+    socket: &std::net::UdpSocket,
+    counters: &Counters,
+    remote: SocketAddr,
+    bytes: &[u8],
+) -> Result<(), Failure> {
     if bytes.len() > LONGEST {
         return Err(Failure::TooLong);
     }
-    match socket.try_send_to(bytes, remote) {
+    match socket.send_to(bytes, remote) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             counters.unsent_datagrams.fetch_add(1, Relaxed);
@@ -56,7 +72,7 @@ pub(super) fn send(socket: &UdpSocket, counters: &Counters, remote: SocketAddr, 
 
 /// Hands every datagram to `inbox`, until the other end of that is gone; drops and counts those that find it full.
 pub(super) async fn receive(
-    socket: Arc<UdpSocket>,
+    socket: UdpSocket,
     bound: SocketAddr,
     now: Now,
     counters: Arc<Counters>,
@@ -119,11 +135,10 @@ mod tests {
     #[tokio::test]
     async fn what_no_datagram_can_carry_is_refused() {
         let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let to = socket.local_addr().unwrap();
+        let (socket, to) = (socket.sending, socket.bound);
         let counters = Counters::default();
         assert_eq!(send(&socket, &counters, to, &vec![b'x'; 70_000]), Err(Failure::TooLong));
         assert_eq!(send(&socket, &counters, to, &vec![b'x'; 65_530]), Err(Failure::TooLong));
-        socket.writable().await.unwrap();
         assert_eq!(send(&socket, &counters, to, b"x"), Ok(()));
         let far = "192.0.2.1:5060".parse().unwrap();
         assert!(matches!(send(&socket, &counters, far, b"x"), Err(Failure::Unreachable(_))));
