@@ -1,10 +1,15 @@
 //! Digest authentication (RFC 2617, RFC 7616, RFC 8760).
 
+mod authorization;
 mod challenge;
+mod client;
 mod digest;
+pub mod server;
 
+pub use authorization::Authorization;
 pub use challenge::{Challenge, ChallengeError};
-pub use digest::Algorithm;
+pub use client::{Attempts, Client, Refused};
+pub use digest::{Algorithm, Digest, Qop};
 
 use std::fmt;
 
@@ -19,7 +24,7 @@ impl Password {
     }
 
     /// The secret itself, for hashing only.
-    pub fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }

@@ -60,8 +60,9 @@ impl FromStr for Challenge {
         let (mut realm, mut nonce) = (None, None);
         for (name, value) in digest_params(text)? {
             match name.to_ascii_lowercase().as_str() {
-                "realm" => realm = Some(value),
-                "nonce" => nonce = Some(value),
+                // The first one counts: a second challenge on the line must not mix with this one.
+                "realm" => realm = realm.or(Some(value)),
+                "nonce" => nonce = nonce.or(Some(value)),
                 "opaque" => challenge.opaque = Some(value),
                 "domain" => challenge.domain = Some(value),
                 "stale" => challenge.stale = value.eq_ignore_ascii_case("true"),
