@@ -9,6 +9,7 @@ pub mod keepalive;
 pub mod message;
 pub mod name_addr;
 pub mod params;
+pub mod registration;
 pub mod timer;
 pub mod transaction;
 pub mod uri;

@@ -1,0 +1,78 @@
+//! The REGISTER (RFC 3261 section 10.2).
+
+use super::{ATTEMPT, Phase, Registration, Sent, Wanted};
+use crate::sip::header::Name;
+use crate::sip::hop::Hop;
+use crate::sip::message::{Method, Request};
+use crate::sip::name_addr::NameAddr;
+use crate::sip::uri::Uri;
+use crate::time::{Duration, Instant};
+
+impl Registration {
+    /// The REGISTER to send on `hop` now, without Via, after [`super::Output::Send`].
+    ///
+    /// `None`: nothing is to be sent after all, because the registration was given up before anything was bound.
+    pub fn request(&mut self, now: Instant, hop: Hop) -> Option<Request> {
+        let Phase::Asked { .. } = self.phase else { return None };
+        let (contact, expires) = match (self.wanted, &self.binding) {
+            (Wanted::Registered, _) => (self.contact(hop), self.expires),
+            (Wanted::Unregistered, Some(binding)) => (binding.contact.clone(), Duration::ZERO),
+            (Wanted::Unregistered, None) => {
+                self.end();
+                return None;
+            }
+        };
+        // Numbers rise across refreshes, or the registrar takes a REGISTER for an old one (RFC 3261 10.3).
+        self.sequence = (self.sequence + 1) & i32::MAX as u32;
+        let mut request = match self.answered.take() {
+            Some(answered) => answered,
+            None => {
+                let mut request = self.frame();
+                if let Some(auth) = &mut self.auth {
+                    auth.authorize(&mut request);
+                }
+                request
+            }
+        };
+        request.headers.set(Name::CSeq, format!("{} {}", self.sequence, Method::Register));
+        request.headers.set(Name::Expires, expires.as_secs().to_string());
+        request.headers.remove(&Name::Contact);
+        request.headers.push(Name::Contact, self.contact_value(&contact, expires).to_string());
+        // An earlier contact of ours that leads elsewhere now would make the registrar fork to it.
+        if let Some(old) = self.binding.as_ref().filter(|old| !old.contact.equivalent(&contact)) {
+            request.headers.push(Name::Contact, self.contact_value(&old.contact, Duration::ZERO).to_string());
+        }
+        let sent = Sent { sequence: self.sequence, hop, request: request.clone(), contact, expires };
+        self.phase = Phase::Sent { sent: Box::new(sent), until: now + ATTEMPT };
+        Some(request)
+    }
+
+    /// What all REGISTERs of this registration have in common.
+    fn frame(&self) -> Request {
+        let config = &self.config;
+        let mut request = Request::new(Method::Register, config.registrar.clone());
+        let headers = &mut request.headers;
+        for route in &config.route {
+            headers.push(Name::Route, route.to_string());
+        }
+        let mut aor = NameAddr::new(config.aor.clone());
+        aor.display.clone_from(&config.display);
+        headers.push(Name::MaxForwards, "70");
+        headers.push(Name::From, aor.clone().with_tag(&self.from_tag).to_string());
+        headers.push(Name::To, aor.to_string());
+        headers.push(Name::CallId, self.call_id.as_str());
+        headers.push(Name::Supported, "path");
+        headers.extend(config.headers.iter().cloned());
+        request
+    }
+
+    /// A Contact value.
+    fn contact_value(&self, contact: &Uri, expires: Duration) -> NameAddr {
+        let mut value = NameAddr::new(contact.clone());
+        if let Some(instance) = &self.config.instance {
+            value.params.set("+sip.instance", &format!("\"<{instance}>\""));
+        }
+        value.params.set("expires", &expires.as_secs().to_string());
+        value
+    }
+}
