@@ -170,6 +170,11 @@ impl Decoder {
     }
 }
 
+/// Does `payload` carry a copy of the packet before it (Opus in-band FEC)?
+pub fn carries_copy(codec: Codec, payload: &[u8]) -> bool {
+    codec == Codec::Opus && opus::has_fec(payload)
+}
+
 /// How many samples at the codec's sample rate `payload` holds; `None` if it is not valid.
 pub fn length(codec: Codec, payload: &[u8]) -> Option<usize> {
     match codec {

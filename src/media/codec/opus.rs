@@ -188,7 +188,7 @@ pub fn length(payload: &[u8]) -> Option<usize> {
 /// The SILK layer starts with one VAD bit per 20 ms frame and one LBRR bit (RFC 6716 section 4.2.3), each of
 /// probability one half, so that they are the first bits of the frame as they stand. A stereo packet repeats them for
 /// the side channel; the mid channel's bit decides.
-fn has_fec(payload: &[u8]) -> bool {
+pub(super) fn has_fec(payload: &[u8]) -> bool {
     let Some((&toc, _)) = payload.split_first() else { return false };
     let configuration = toc >> 3;
     // Configurations 0-15 have a SILK layer (RFC 6716 table 2); 12-15 are hybrid, of 10 or 20 ms.
@@ -251,7 +251,7 @@ mod tests {
         let (mut y1, mut y2) = (0.0, 0.0);
         let mut sample = |n: usize| {
             let syllable = (n as f64 * 3.0 * std::f64::consts::TAU / 48_000.0).sin().max(0.0);
-            let pulse = if n % 400 == 0 { 3_000.0 * syllable } else { 0.0 };
+            let pulse = if n.is_multiple_of(400) { 3_000.0 * syllable } else { 0.0 };
             // A resonance at 600 Hz, 100 Hz wide.
             let y = pulse + 2.0 * 0.9935 * (600.0 * std::f64::consts::TAU / 48_000.0).cos() * y1 - 0.9935 * 0.9935 * y2;
             (y2, y1) = (y1, y);

@@ -1,0 +1,240 @@
+//! The jitter buffer with its decoder: packets in, an even flow of audio out.
+
+mod fill;
+
+use super::conceal::Concealer;
+use super::decision::{Rhythm, Step};
+use super::delay::Delay;
+use super::packets::{Packets, Waiting};
+use super::{Config, Insert, Statistics};
+use crate::media::codec::{self, Decoder, Unavailable};
+use crate::media::plan::Codec;
+use crate::media::sequence::{ExtendedSeq, RtpTime};
+use crate::time::Instant;
+use std::collections::VecDeque;
+
+/// A transit that differs by more from the one before is a jump of the sender's timestamps, not of the network, µs.
+const JUMP: i64 = 1_000_000;
+/// Sequence numbers of packets without audio that are remembered.
+const OTHERS: usize = 128;
+/// Discarded packets that nobody asked for yet.
+const DISCARDED: usize = 256;
+
+/// A packet of audio, as it arrives.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    /// Its place in the stream.
+    pub seq: ExtendedSeq,
+    /// Its timestamp, in ticks of the codec's RTP clock.
+    pub timestamp: RtpTime,
+    /// The codec of its payload type.
+    pub codec: Codec,
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+/// Turns packets that come when they come into audio that flows evenly: see the picture in [`super`].
+#[derive(Debug)]
+pub struct Playout {
+    config: Config,
+    decoder: Decoder,
+    rate: u32,
+    packets: Packets,
+    delay: Delay,
+    rhythm: Rhythm,
+    concealer: Concealer,
+    /// Audio at `rate`: what was heard last, and from `heard` on what comes next.
+    audio: Vec<i16>,
+    heard: usize,
+    /// What was decoded last, before it is joined.
+    fresh: Vec<i16>,
+    /// Media time after the last decoded sample; `None` before the first packet is played.
+    position: Option<i64>,
+    /// Samples made up beyond `position` while nothing was there.
+    waited: i64,
+    /// Samples in the packet played last.
+    length: i64,
+    last_seq: Option<ExtendedSeq>,
+    /// Packets of the stream that hold no audio.
+    others: VecDeque<ExtendedSeq>,
+    /// Last timestamp, unwrapped, and transit of the stream.
+    newest: Option<(RtpTime, i64, i64)>,
+    /// A packet whose timestamp jumped, waiting for one that agrees: its number and transit.
+    jumped: Option<(ExtendedSeq, i64)>,
+    discarded: VecDeque<ExtendedSeq>,
+    /// Share of packets lost, and of packets with a copy of the one before.
+    loss: f32,
+    copies: f32,
+    waits_for_copies: bool,
+    /// Samples that have to be heard before speech is stretched again.
+    rest: usize,
+    statistics: Statistics,
+}
+
+impl Playout {
+    /// An empty buffer for `codec`.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the decoder cannot be started.
+    pub fn new(codec: Codec, config: Config) -> Result<Self, Unavailable> {
+        let rate = codec.sample_rate();
+        Ok(Self {
+            config,
+            decoder: Decoder::new(codec)?,
+            rate,
+            packets: Packets::default(),
+            delay: Delay::new(),
+            rhythm: Rhythm::new(rate),
+            concealer: Concealer::new(rate),
+            audio: Vec::new(),
+            heard: 0,
+            fresh: Vec::new(),
+            position: None,
+            waited: 0,
+            length: i64::from(rate) / 50,
+            last_seq: None,
+            others: VecDeque::new(),
+            newest: None,
+            jumped: None,
+            discarded: VecDeque::new(),
+            loss: 0.0,
+            copies: 0.0,
+            waits_for_copies: false,
+            rest: 0,
+            statistics: Statistics::default(),
+        })
+    }
+
+    /// Rate of the audio of [`Playout::pull`] in Hz; changes with the codec of the packets.
+    pub fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    /// What was done so far.
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// Forgets all packets and their timing: another source, another numbering, or the end of a hold.
+    pub fn restart(&mut self) {
+        while let Some(packet) = self.packets.pop() {
+            self.discard(packet);
+        }
+        self.delay.restart();
+        (self.position, self.newest, self.jumped, self.last_seq) = (None, None, None, None);
+        self.waited = 0;
+        self.others.clear();
+        self.concealer.begin(&self.audio);
+    }
+
+    /// A packet of the stream that holds no audio (telephone event, comfort noise) was received: it is not lost.
+    pub fn other(&mut self, seq: ExtendedSeq) {
+        if self.others.len() >= OTHERS {
+            self.others.pop_front();
+        }
+        self.others.push_back(seq);
+    }
+
+    /// The far end's background noise, in -dBov (RFC 3389 section 3), until it speaks again.
+    pub fn comfort_noise(&mut self, level: u8) {
+        self.concealer.noise(Some(level));
+    }
+
+    /// The next packet that was taken and then not played, if any.
+    pub fn poll_discarded(&mut self) -> Option<ExtendedSeq> {
+        self.discarded.pop_front()
+    }
+
+    /// Takes a packet that arrived at `now`.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the packet's codec needs a decoder that cannot be started.
+    pub fn insert(&mut self, now: Instant, packet: Incoming<'_>) -> Result<Insert, Unavailable> {
+        let Some(length) = codec::length(packet.codec, packet.payload).filter(|&length| length > 0) else {
+            return Ok(Insert::Undecodable);
+        };
+        if packet.codec != self.decoder.codec() && packet.codec.sample_rate() != self.rate {
+            self.change_rate(packet.codec)?;
+        }
+        let (length, time) = (length as i64, self.unwrapped(packet.timestamp, packet.codec));
+        let transit = now.since_start().as_micros() as i64 - self.micros(time);
+        if self.newest.is_some_and(|(_, _, last)| (transit - last).abs() > JUMP) {
+            let agrees = |(seq, before): (ExtendedSeq, i64)| {
+                (1..16).contains(&(packet.seq - seq)) && (transit - before).abs() < JUMP / 4
+            };
+            if !self.jumped.is_some_and(agrees) {
+                self.jumped = Some((packet.seq, transit));
+                return Ok(Insert::Jump);
+            }
+            self.restart();
+            self.statistics.restarts += 1;
+        }
+        self.jumped = None;
+        self.newest = Some((packet.timestamp, time, transit));
+        self.delay.observe(now, transit, self.duration(length));
+        if self.position.is_some_and(|position| time + length <= position) {
+            self.statistics.late += 1;
+            return Ok(Insert::Late);
+        }
+        let span = i64::from(self.rate) * (self.config.longest.as_millis() as i64 * 2 + 200) / 1_000;
+        while self.packets.is_full() || self.packets.first().is_some_and(|first| time - first.time > span) {
+            let Some(oldest) = self.packets.pop() else { break };
+            self.statistics.overflowed += 1;
+            self.discard(oldest);
+        }
+        let mut payload = self.packets.buffer();
+        payload.extend_from_slice(packet.payload);
+        let Incoming { seq, codec, .. } = packet;
+        self.packets.insert(Waiting { seq, time, length, codec, arrived: now, payload });
+        Ok(Insert::Waiting)
+    }
+
+    /// Fills `out` with the next audio at [`Playout::rate`]; silence before the first packet.
+    pub fn pull(&mut self, now: Instant, out: &mut [i16]) {
+        self.rhythm.pulled(now, out.len());
+        while self.audio.len() - self.heard < out.len() {
+            let ready = self.audio.len() - self.heard;
+            self.step(now, out.len() - ready, out.len());
+        }
+        let end = self.heard + out.len();
+        if let Some(next) = self.audio.get(self.heard..end) {
+            out.copy_from_slice(next);
+        }
+        self.heard = end;
+        self.rest = self.rest.saturating_sub(out.len());
+        let history = Concealer::history(self.rate);
+        if self.heard > 2 * history {
+            self.audio.drain(..self.heard - history);
+            self.heard = history;
+        }
+    }
+
+    /// Appends at least one sample, or removes a packet.
+    fn step(&mut self, now: Instant, wanted: usize, pull: usize) {
+        let Some(position) = self.position else {
+            match self.packets.first() {
+                Some(first) => self.position = Some(first.time),
+                None => self.audio.resize(self.audio.len() + wanted, 0),
+            }
+            return;
+        };
+        while let Some(overtaken) = self.packets.pop_ended(position) {
+            self.statistics.late += 1;
+            self.discard(overtaken);
+        }
+        let situation = self.situation(position, wanted);
+        match situation.step() {
+            Step::Play => self.play(now, position, pull),
+            Step::Wait(samples) => self.waited += self.make_up(samples) as i64,
+            Step::Conceal(samples) => {
+                let made = self.make_up(samples);
+                self.go_on(position, made);
+            }
+            Step::Recover(samples) => {
+                let made = self.recover(samples);
+                self.go_on(position, made);
+            }
+            Step::Pause(samples) => self.pause(position, samples, pull),
+        }
+    }
+}
