@@ -22,6 +22,7 @@
 
 pub mod audio;
 pub mod call;
+pub mod cli;
 pub mod driver;
 pub mod media;
 pub mod net;

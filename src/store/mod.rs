@@ -19,6 +19,8 @@ mod row;
 mod writer;
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;
 
 pub use place::{default_path, path_from};
@@ -83,6 +85,16 @@ pub enum StoreError {
     /// The writer thread cannot be started.
     #[error("cannot start the thread that writes the calls: {0}; raise the limit of threads")]
     Thread(#[source] io::Error),
+}
+
+/// Closes the calls of dead processes as interrupted, as [`Store::open`] does; how many.
+///
+/// # Errors
+/// [`StoreError`] if the database cannot be written.
+pub fn close_interrupted(path: &Path) -> Result<usize, StoreError> {
+    let mut connection = connection::write(path, None)?;
+    let closed = life::close_interrupted(path, &mut connection);
+    closed.map_err(|source| StoreError::Database { path: path.into(), source })
 }
 
 /// How the store is set up.

@@ -87,7 +87,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::row::tests::record;
+    use crate::store::fixture::record;
 
     fn with_status(id: &str, status: Status) -> Record {
         Record { id: id.into(), status, ..record() }

@@ -1,6 +1,6 @@
 //! The store as its users see it: real files, real processes.
 
-use super::row::tests::{fresh, record};
+use super::fixture::{fresh, record};
 use super::*;
 use crate::call::record::CallDirection;
 use std::io::{BufRead, BufReader};
