@@ -2,6 +2,7 @@
 
 pub mod codec;
 pub mod dtmf;
+pub mod fuzz;
 pub mod jitter;
 pub mod packet;
 pub mod plan;

@@ -74,7 +74,8 @@ pub struct Malformed(&'static str);
 /// padding only in the last packet.
 ///
 /// Packet types that Sidetone does not know, and known ones whose content is damaged, are skipped: one bad SDES does
-/// not take the report beside it away.
+/// not take the report beside it away. Up to three octets after the last packet are ignored: gateways exist that append
+/// two.
 pub fn parse(datagram: &[u8]) -> Result<Vec<Part>, Malformed> {
     let mut parts = Vec::new();
     let mut rest = datagram;
@@ -96,7 +97,7 @@ pub fn parse(datagram: &[u8]) -> Result<Vec<Part>, Malformed> {
             return Err(Malformed("it is padded before its end"));
         }
         read(packet, &mut parts);
-        if after.is_empty() {
+        if after.len() < 4 {
             return Ok(parts);
         }
         rest = after;
@@ -288,7 +289,11 @@ mod tests {
         assert_eq!(changed(0, 0xa1), Some(Malformed("it is padded before its end")));
         assert_eq!(changed(3, 40), Some(Malformed("its length is beyond its end")));
         assert_eq!(parse(&out[..out.len() - 1]), Err(Malformed("its length is beyond its end")));
-        assert_eq!(parse(&out[..53]), Err(Malformed("it ends within a header")));
+        assert_eq!(parse(&out[..3]), Err(Malformed("it ends within a header")));
+        let report = parse(&out[..52]).unwrap();
+        for stray in 1..4 {
+            assert_eq!(parse(&out[..52 + stray]).as_ref(), Ok(&report), "{stray} octets after it");
+        }
     }
 
     #[test]
