@@ -24,6 +24,9 @@ const UDP_INTERVAL: Duration = Duration::from_secs(29);
 /// The longest interval over streams (RFC 5626 section 4.4.1).
 const STREAM_INTERVAL: Duration = Duration::from_secs(120);
 
+/// No interval is shorter, whatever a server or user says.
+const SHORTEST: Duration = Duration::from_secs(5);
+
 /// How long an expected pong may take (RFC 5626 section 4.4.1).
 const PONG: Duration = Duration::from_secs(10);
 
@@ -47,6 +50,8 @@ pub struct KeepAlives {
     deadlines: Deadlines<Hop>,
     outputs: VecDeque<Output>,
     random: Random,
+    /// The longest interval over UDP.
+    datagram: Duration,
 }
 
 /// The schedule of one flow.
@@ -86,7 +91,19 @@ impl Flow {
 impl KeepAlives {
     /// No flows yet; `random` spreads the pings.
     pub fn new(random: Random) -> Self {
-        Self { flows: BTreeMap::new(), deadlines: Deadlines::default(), outputs: VecDeque::new(), random }
+        Self {
+            flows: BTreeMap::new(),
+            deadlines: Deadlines::default(),
+            outputs: VecDeque::new(),
+            random,
+            datagram: UDP_INTERVAL,
+        }
+    }
+
+    /// The same with another longest interval over UDP, for translators that forget faster; at least 5 s.
+    pub fn with_datagram_interval(mut self, interval: Duration) -> Self {
+        self.datagram = interval.max(SHORTEST);
+        self
     }
 
     /// Keeps `hop` alive until `until` (the end of the registration behind it), or later if it is watched already for
@@ -98,8 +115,8 @@ impl KeepAlives {
         if until <= now || (known.is_none() && self.flows.len() >= FLOWS) {
             return known.is_some();
         }
-        let usual = if hop.transport == Transport::Udp { UDP_INTERVAL } else { STREAM_INTERVAL };
-        let interval = flow_timer.unwrap_or(usual).clamp(Duration::from_secs(5), usual);
+        let usual = if hop.transport == Transport::Udp { self.datagram } else { STREAM_INTERVAL };
+        let interval = flow_timer.unwrap_or(usual).clamp(SHORTEST, usual);
         let mut flow = known.unwrap_or_else(|| {
             let state = State::Quiet { ping: now + self.spread(interval) };
             Flow { state, interval, until, answers: Answers::Unknown }
@@ -223,6 +240,14 @@ mod tests {
         gaps.dedup();
         assert_eq!(gaps.len(), seen.len(), "the interval varies");
         assert!(flows.is_empty(), "after the registration ended nothing is watched");
+    }
+
+    #[test]
+    fn the_user_can_ask_for_more() {
+        let mut flows = KeepAlives::new(Random::from_seed(1)).with_datagram_interval(Duration::from_secs(10));
+        flows.watch(at(0), hop(Transport::Udp), at(100), None);
+        let seen = run(&mut flows, |_, _, _| ());
+        assert!((10..=12).contains(&seen.len()), "{seen:?}");
     }
 
     #[test]
