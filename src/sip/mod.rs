@@ -2,6 +2,8 @@
 
 pub mod agent;
 pub mod auth;
+pub mod body;
+pub mod dialog;
 mod grammar;
 pub mod header;
 pub mod hop;
@@ -10,6 +12,8 @@ pub mod message;
 pub mod name_addr;
 pub mod params;
 pub mod registration;
+mod session;
+pub mod target;
 pub mod timer;
 pub mod transaction;
 pub mod uri;

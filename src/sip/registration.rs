@@ -310,6 +310,16 @@ impl Registration {
         self.outputs.pop_front()
     }
 
+    /// The REGISTER under way was not served by the hop that it took, but there is another one: the agent may take a
+    /// new one from [`Registration::request`]. `false`: none is under way.
+    pub fn ask_again(&mut self, now: Instant) -> bool {
+        let sent = matches!(self.phase, Phase::Sent { .. });
+        if sent {
+            self.phase = Phase::Asked { until: now + ATTEMPT };
+        }
+        sent
+    }
+
     /// The attempt under way came to nothing: no way, no answer, not sent.
     pub fn handle_failure(&mut self, now: Instant, failure: Failure) {
         if matches!(self.phase, Phase::Asked { .. } | Phase::Sent { .. }) {

@@ -1,10 +1,14 @@
 //! An account: who we are to a registrar, and how to reach it.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::sip::auth::Password;
-use crate::sip::hop::Transport;
+use crate::sip::auth::{self, Credentials, Password};
+use crate::sip::hop::{Hop, Transport};
+use crate::sip::name_addr::NameAddr;
+use crate::sip::registration::{Registration, State};
 use crate::sip::uri::Uri;
 
 /// Names an account of an [`Agent`](super::Agent).
@@ -36,6 +40,8 @@ pub struct Account {
     pub transport: Option<Transport>,
     /// The lifetime that a REGISTER asks for.
     pub expires: Duration,
+    /// `+sip.instance` of our Contact (RFC 5626 section 4.1): a URN such as `urn:uuid:…` that stays the same over runs.
+    pub instance: Option<String>,
 }
 
 impl Account {
@@ -50,6 +56,118 @@ impl Account {
             outbound_proxy: None,
             transport: None,
             expires: Duration::from_secs(3600),
+            instance: None,
         }
+    }
+}
+
+/// Peers of an account whose addresses are remembered.
+const PEERS: usize = 64;
+
+/// All accounts; they are never removed.
+#[derive(Debug, Default)]
+pub(crate) struct Accounts(Vec<Line>);
+
+/// An account and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) account: Account,
+    /// The user part of our Contact: a request to it is for this account.
+    pub(crate) contact_user: String,
+    /// Answers the challenges to its calls; none without a password.
+    pub(crate) client: Option<auth::Client>,
+    pub(crate) registration: Option<Registration>,
+    /// The ways to the registrar or proxy, while they are good.
+    pub(crate) ways: Vec<Hop>,
+    /// Where its registrar and proxies are: a request from there to an unknown user is for this account (trunks send
+    /// the called number in the Request-URI).
+    peers: BTreeSet<IpAddr>,
+}
+
+impl Accounts {
+    pub(crate) fn add(&mut self, account: Account) -> AccountId {
+        let id = AccountId(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
+        let user = account.aor.user().map_or_else(|| "sidetone".to_owned(), |user| user.into_owned());
+        let taken = self.0.iter().any(|line| line.contact_user == user);
+        let contact_user = if taken { format!("{user}-{}", id.0) } else { user };
+        let mut line =
+            Line { account, contact_user, client: None, registration: None, ways: Vec::new(), peers: BTreeSet::new() };
+        line.client = line.credentials().map(auth::Client::new);
+        self.0.push(line);
+        id
+    }
+
+    pub(crate) fn get(&self, id: AccountId) -> Option<&Line> {
+        self.0.get(id.0 as usize)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: AccountId) -> Option<&mut Line> {
+        self.0.get_mut(id.0 as usize)
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = AccountId> + use<> {
+        (0..self.0.len() as u32).map(AccountId)
+    }
+
+    /// The account that a request to `uri` (and `to`) from `source` is for: by the Contact that we gave out, by the
+    /// address of record, by the peer it came from, and last by the user alone.
+    pub(crate) fn claim(&self, uri: &Uri, to: &Uri, source: IpAddr) -> Option<AccountId> {
+        let user = uri.user();
+        let user = user.as_deref();
+        let by_contact = |line: &Line| {
+            user == Some(&line.contact_user)
+                && uri.host().and_then(|host| host.ip()).is_some_and(|ip| line.is_at(ip, uri.port()))
+        };
+        let same = |one: &Uri, two: &Uri| {
+            one.user() == two.user() && one.host().zip(two.host()).is_some_and(|(one, two)| one.equivalent(two))
+        };
+        let tests: [&dyn Fn(&Line) -> bool; 5] = [
+            &by_contact,
+            &|line| same(uri, &line.account.aor),
+            &|line| line.peers.contains(&source) && user == Some(&line.contact_user),
+            &|line| line.peers.contains(&source),
+            &|line| user == Some(&line.contact_user) || same(to, &line.account.aor),
+        ];
+        let find = |test: &&dyn Fn(&Line) -> bool| self.0.iter().position(test);
+        tests.iter().find_map(find).map(|index| AccountId(index as u32))
+    }
+}
+
+impl Line {
+    /// Who we are to a challenger.
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        let user = self.account.auth_user.clone().or_else(|| Some(self.account.aor.user()?.into_owned()))?;
+        Some(Credentials::new(user, self.account.password.clone()?))
+    }
+
+    /// The pre-loaded Route (RFC 3261 section 8.1.1.1): the outbound proxy, always as a loose router.
+    pub(crate) fn route(&self) -> Option<NameAddr> {
+        let mut proxy = self.account.outbound_proxy.clone()?;
+        if let Some(proxy) = proxy.sip_mut()
+            && !proxy.loose_route()
+        {
+            proxy.params.set_flag("lr");
+        }
+        Some(NameAddr::new(proxy))
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.registration.as_ref().map_or(State::Unregistered, |registration| registration.state().clone())
+    }
+
+    pub(crate) fn note_peer(&mut self, peer: IpAddr) {
+        if self.peers.len() < PEERS {
+            self.peers.insert(peer);
+        }
+    }
+
+    pub(crate) fn is_peer(&self, ip: IpAddr) -> bool {
+        self.peers.contains(&ip)
+    }
+
+    /// Is `ip` one of ours, as far as this account knows: the address it registered?
+    fn is_at(&self, ip: IpAddr, port: Option<u16>) -> bool {
+        let State::Registered { contact, .. } = self.state() else { return false };
+        contact.host().and_then(|host| host.ip()) == Some(ip) && contact.port() == port
     }
 }

@@ -4,17 +4,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::sip::timer::Timers;
+
 /// Everything an [`Agent`](super::Agent) has to know beside its accounts.
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
     /// The value of User-Agent and Server.
     pub user_agent: String,
+    /// The base timers of RFC 3261.
+    pub timers: Timers,
     /// What to do with an INVITE, OPTIONS or other request that no account claims.
     pub unclaimed: Unclaimed,
     /// The SDP body of a 200 to OPTIONS (RFC 3261 section 11.2); none is sent without one.
     pub capabilities: Option<Bytes>,
-    /// How often a flow that carries a registration is kept open through a NAT; never when zero.
-    pub keepalive: Duration,
+    /// Are the flows of registrations kept open through NATs ([`crate::sip::keepalive`])?
+    pub keepalive: bool,
     /// Bounds.
     pub limits: Limits,
 }
@@ -65,10 +69,10 @@ impl AgentConfig {
     pub fn new(user_agent: impl Into<String>) -> Self {
         Self {
             user_agent: user_agent.into(),
+            timers: Timers::default(),
             unclaimed: Unclaimed::Accept,
             capabilities: None,
-            // Below the 30 s after which common NATs forget an idle UDP mapping.
-            keepalive: Duration::from_secs(25),
+            keepalive: true,
             limits: Limits::default(),
         }
     }

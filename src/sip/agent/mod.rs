@@ -3,174 +3,200 @@
 //! ```text
 //!  commands ──▶ ┌────────────────────── Agent ──────────────────────┐ ──▶ Output::Event
 //!   invite …    │ inbound ─ screen ─┬─ session (invite answer …)    │ ──▶ Output::Resolve ──┐
-//!               │                   └─ options                      │ ◀── handle_resolved ──┘
-//!  datagrams ─▶ │ Transactions ─────┴─ outbound (digest, fail-over) │ ──▶ Output::Transmit
+//!               │                   └─ register                     │ ◀── handle_resolved ──┘
+//!  messages ──▶ │ Transactions ─────── sent (digest, fail-over)     │ ──▶ Output::Transmit
 //!               └───────────────────────────────────────────────────┘
 //! ```
+//!
+//! Every public method that takes `now` may produce outputs; drain [`Agent::poll_output`] after each, then sleep until
+//! [`Agent::poll_timeout`]. [`Event`] shows the order of the commands of a call.
 
 mod account;
+mod commands;
 mod config;
+mod exchange;
+mod inbound;
 mod output;
 mod refused;
+mod register;
+mod screen;
+mod sent;
 
 pub use account::{Account, AccountId};
+pub use commands::InviteRequest;
 pub use config::{AgentConfig, Limits, Unclaimed};
 pub use output::{EndedBy, Event, Invitation, Output, ResolveError, ResolveId, SessionId};
 pub use refused::Refused;
 
-use std::collections::VecDeque;
+pub(crate) use exchange::{Errand, Exchange, push_allow};
+pub(crate) use sent::{Purpose, Sent};
 
-use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap};
 
-use super::header::Header;
 use super::hop::Hop;
-use super::message::Status;
-use super::name_addr::NameAddr;
-use super::uri::Uri;
+use super::registration;
+use super::session::Session;
+use super::timer::Deadlines;
 use crate::random::Random;
 use crate::time::Instant;
 
-/// A SIP user agent (RFC 3261), both client and server.
+/// A SIP user agent (RFC 3261), both client and server. See the [module](self).
 #[derive(Debug)]
 pub struct Agent {
-    config: AgentConfig,
-    random: Random,
-    accounts: Vec<Account>,
-    outputs: VecDeque<Output>,
+    exchange: Exchange,
+    sessions: BTreeMap<SessionId, Session>,
+    /// Sessions by Call-ID and our tag.
+    dialogs: HashMap<(String, String), SessionId>,
+    deadlines: Deadlines<SessionId>,
+    last_session: u64,
 }
 
-/// A call that we want to make.
-#[derive(Clone, Debug)]
-pub struct InviteRequest {
-    /// The account that pays: its address is From, its proxy the way, its password answers challenges.
-    pub account: Option<AccountId>,
-    /// Whom to call.
-    pub target: Uri,
-    /// From, when it shall not be the account's address (a number of the account's, say). Its tag is made here.
-    pub from: Option<NameAddr>,
-    /// More header fields of the INVITE.
-    pub headers: Vec<Header>,
+/// How much an agent holds; all zero when nothing is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Sessions, those that wind up included.
+    pub sessions: usize,
+    /// Requests of ours, those that absorb repetitions included.
+    pub clients: usize,
+    /// Requests of peers, those that absorb repetitions included.
+    pub servers: usize,
+    /// Requests of ours whose responses a session or registration waits for.
+    pub sent: usize,
+    /// INVITEs of peers without a final response.
+    pub invites: usize,
+    /// Look-ups without an answer.
+    pub look_ups: usize,
 }
 
 impl Agent {
     /// An agent without accounts.
     pub fn new(config: AgentConfig, random: Random) -> Self {
-        Self { config, random, accounts: Vec::new(), outputs: VecDeque::new() }
+        Self {
+            exchange: Exchange::new(config, random),
+            sessions: BTreeMap::new(),
+            dialogs: HashMap::new(),
+            deadlines: Deadlines::default(),
+            last_session: 0,
+        }
     }
 
-    /// Adds an account; it is not registered by that.
+    /// The configuration.
+    pub fn config(&self) -> &AgentConfig {
+        &self.exchange.config
+    }
+
+    /// Changes the body of our answers to OPTIONS.
+    pub fn set_capabilities(&mut self, sdp: Option<bytes::Bytes>) {
+        self.exchange.config.capabilities = sdp;
+    }
+
+    /// Adds an account; [`Agent::register`] registers it.
     pub fn add_account(&mut self, account: Account) -> AccountId {
-        self.accounts.push(account);
-        AccountId((self.accounts.len() - 1) as u32)
+        self.exchange.accounts.add(account)
     }
 
-    /// Registers and keeps registered, until [`Agent::unregister`].
-    pub fn register(&mut self, _now: Instant, account: AccountId) -> Result<(), Refused> {
-        Err(Refused::NoAccount(account))
+    /// An account as it was added.
+    pub fn account(&self, id: AccountId) -> Option<&Account> {
+        self.exchange.accounts.get(id).map(|line| &line.account)
     }
 
-    /// Takes the binding back.
-    pub fn unregister(&mut self, _now: Instant, account: AccountId) -> Result<(), Refused> {
-        Err(Refused::NoAccount(account))
+    /// Where the registration of an account stands.
+    pub fn registration(&self, id: AccountId) -> Option<registration::State> {
+        self.exchange.accounts.get(id).map(|line| line.state())
     }
-
-    /// Starts a call: asks for the way ([`Output::Resolve`]), then says [`Event::Route`] and waits for [`Agent::offer`].
-    pub fn invite(&mut self, _now: Instant, _invite: InviteRequest) -> Result<SessionId, Refused> {
-        Err(Refused::TooManySessions(self.config.limits.sessions))
-    }
-
-    /// After [`Event::Route`]: sends the INVITE with this SDP offer, or without one.
-    pub fn offer(&mut self, _now: Instant, session: SessionId, _sdp: Option<Bytes>) -> Result<(), Refused> {
-        Err(Refused::NoSession(session))
-    }
-
-    /// After [`Event::Answered`] with `wants_answer`: sends the ACK with this SDP answer.
-    pub fn ack_answer(&mut self, _now: Instant, session: SessionId, _sdp: Bytes) -> Result<(), Refused> {
-        Err(Refused::NoSession(session))
-    }
-
-    /// Tells the caller that it rings: `status` 180, or 183 with `sdp` as early answer. Repeated every minute by itself.
-    pub fn ring(
-        &mut self,
-        _now: Instant,
-        session: SessionId,
-        _status: Status,
-        _sdp: Option<Bytes>,
-    ) -> Result<(), Refused> {
-        Err(Refused::NoSession(session))
-    }
-
-    /// Accepts a call with a 200 that carries `sdp`: the answer, or our offer if the INVITE had none. Repeated until the
-    /// ACK ([`Event::Confirmed`]).
-    pub fn answer(&mut self, _now: Instant, session: SessionId, _sdp: Bytes) -> Result<(), Refused> {
-        Err(Refused::NoSession(session))
-    }
-
-    /// Declines a call with a status of 300 to 699 (486, 488 with a Warning in `headers`, …); [`Event::Ended`] follows.
-    pub fn reject(
-        &mut self,
-        _now: Instant,
-        session: SessionId,
-        _status: Status,
-        _reason: Option<&str>,
-        _headers: Vec<Header>,
-    ) -> Result<(), Refused> {
-        Err(Refused::NoSession(session))
-    }
-
-    /// Ends a session as its state wants: CANCEL, 603, or BYE; `reason` is the value of a Reason header (RFC 3326), such
-    /// as `SIP;cause=200;text="Call completed elsewhere"`. [`Event::Ended`] follows: at once, or when a cancelled INVITE
-    /// has its final response.
-    pub fn hangup(&mut self, _now: Instant, session: SessionId, _reason: Option<&str>) -> Result<(), Refused> {
-        Err(Refused::NoSession(session))
-    }
-
-    /// After [`Event::Reoffer`]: accepts with a 200 that carries the answer, or our offer if there was none.
-    pub fn accept_reoffer(&mut self, _now: Instant, session: SessionId, _sdp: Bytes) -> Result<(), Refused> {
-        Err(Refused::NoSession(session))
-    }
-
-    /// After [`Event::Reoffer`]: refuses the change (488, …); the session goes on as it was.
-    pub fn refuse_reoffer(
-        &mut self,
-        _now: Instant,
-        session: SessionId,
-        _status: Status,
-        _headers: Vec<Header>,
-    ) -> Result<(), Refused> {
-        Err(Refused::NoSession(session))
-    }
-
-    /// A datagram came.
-    pub fn handle_datagram(&mut self, _now: Instant, _source: Hop, _datagram: &[u8]) {}
 
     /// The answer to [`Output::Resolve`], best hop first.
-    pub fn handle_resolved(&mut self, _now: Instant, _id: ResolveId, _found: Result<Vec<Hop>, ResolveError>) {}
+    pub fn handle_resolved(&mut self, now: Instant, id: ResolveId, found: Result<Vec<Hop>, ResolveError>) {
+        if let Some(errand) = self.exchange.resolved(id) {
+            self.run_errand(now, errand, found);
+        }
+        self.settle_news(now);
+    }
 
-    /// A hop cannot be sent to, or its connection broke.
-    pub fn handle_transport_error(&mut self, _now: Instant, _hop: Hop, _why: &str) {}
+    /// `hop` cannot be sent to, or its connection broke. Which of our addresses it is does not matter.
+    pub fn handle_transport_error(&mut self, now: Instant, hop: Hop) {
+        self.exchange.transport_error(now, hop);
+        self.flow_lost(now, hop);
+        self.settle_news(now);
+    }
 
     /// Does what is due `now`.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.exchange.handle_timeout(now);
+        self.settle_news(now);
+        while let Some((errand, error)) = self.exchange.unanswered(now) {
+            self.run_errand(now, errand, Err(error));
+        }
+        while let Some(id) = self.deadlines.due(now) {
+            self.with_session(id, |session, exchange| session.handle_timeout(exchange, now));
+        }
+        self.keep_alive(now);
+        self.registration_timeouts(now);
+        self.settle_news(now);
+    }
 
     /// When to call [`Agent::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        [self.exchange.poll_timeout(), self.deadlines.first(), self.next_registration()].into_iter().flatten().min()
     }
 
     /// What to do next.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.exchange.poll_output()
     }
 
-    /// Is nothing under way: no session, no request, no response that may have to be repeated? Registrations do not
-    /// count. A program that ends waits for this, but not for longer than 64*T1.
+    /// Is no call up and no request of ours unanswered, that is: may the program end without leaving a peer in the
+    /// dark? Registrations that are kept do not count; absorbing repetitions does not either.
     pub fn is_settled(&self) -> bool {
-        self.outputs.is_empty()
+        self.sessions.values().all(Session::is_quiet) && !self.exchange.awaits_response()
     }
 
-    /// The generator that calls take their own chance from.
-    pub fn random(&mut self) -> Random {
-        self.random.split()
+    /// How much is held.
+    pub fn sizes(&self) -> Sizes {
+        let [clients, servers, sent, invites, look_ups] = self.exchange.sizes();
+        Sizes { sessions: self.sessions.len(), clients, servers, sent, invites, look_ups }
+    }
+
+    fn run_errand(&mut self, now: Instant, errand: Errand, found: Result<Vec<Hop>, ResolveError>) {
+        match errand {
+            Errand::Register(account) => self.registrar_found(now, account, found),
+            Errand::Invite(id) => {
+                self.with_session(id, |session, ex| session.handle_invite_resolved(ex, now, found));
+            }
+            Errand::Dialog(id, tag) => {
+                self.with_session(id, |session, ex| session.handle_leg_resolved(ex, now, &tag, found));
+            }
+        }
+    }
+
+    /// Takes a new session in.
+    fn insert(&mut self, id: SessionId, session: Session) {
+        self.dialogs.insert(session.key(), id);
+        self.sessions.insert(id, session);
+        self.settle_session(id);
+    }
+
+    fn next_session(&mut self) -> SessionId {
+        self.last_session += 1;
+        SessionId(self.last_session)
+    }
+
+    /// Works on a session, then notes its deadline or its end.
+    fn with_session<T>(&mut self, id: SessionId, work: impl FnOnce(&mut Session, &mut Exchange) -> T) -> Option<T> {
+        let result = work(self.sessions.get_mut(&id)?, &mut self.exchange);
+        self.settle_session(id);
+        Some(result)
+    }
+
+    fn settle_session(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let next = if session.is_done() { None } else { session.poll_timeout() };
+        let old = std::mem::replace(&mut session.noted, next);
+        self.deadlines.change(id, old, next);
+        if session.is_done()
+            && let Some(session) = self.sessions.remove(&id)
+        {
+            self.dialogs.remove(&session.key());
+        }
     }
 }

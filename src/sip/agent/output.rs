@@ -9,6 +9,7 @@ use crate::sip::header::Headers;
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::message::Status;
 use crate::sip::name_addr::NameAddr;
+use crate::sip::registration;
 use crate::sip::uri::{Host, Uri};
 
 /// Names a session (one INVITE and what became of it) for the life of an agent.
@@ -34,6 +35,11 @@ pub enum Output {
         hop: Hop,
         /// A whole message, or a keep-alive.
         bytes: Bytes,
+    },
+    /// Close the connection to `hop.remote`: the peer no longer answers on it.
+    Disconnect {
+        /// Which.
+        hop: Hop,
     },
     /// Find where a host is, and which of our addresses it is reached from; answer with
     /// [`Agent::handle_resolved`](super::Agent::handle_resolved), best hop first. Asked for IP addresses too.
@@ -90,6 +96,13 @@ pub enum EndedBy {
 /// Every session that `invite()` made or `Incoming` announced sees exactly one [`Event::Ended`], and nothing after it.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// A registration changed its state.
+    Registration {
+        /// Whose.
+        account: AccountId,
+        /// The new state, with the reason and the next attempt.
+        state: registration::State,
+    },
     /// The way of an outbound session is known; it waits for [`Agent::offer`](super::Agent::offer).
     Route {
         /// Which.

@@ -1,0 +1,243 @@
+//! What sessions and registrations share: the transactions, the look-ups, the one queue of outputs.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::account::{AccountId, Accounts};
+use super::config::AgentConfig;
+use super::output::{Event, Output, ResolveError, ResolveId, SessionId};
+use super::sent::{Purpose, Sent};
+use crate::random::Random;
+use crate::sip::header::{Headers, Name};
+use crate::sip::hop::Hop;
+use crate::sip::keepalive::KeepAlives;
+use crate::sip::message::{Message, Method, Request, Response};
+use crate::sip::name_addr::NameAddr;
+use crate::sip::target::Target;
+use crate::sip::transaction::{self, ClientId, SendError, ServerId, Transactions};
+use crate::sip::uri::SipUri;
+use crate::time::Instant;
+
+/// The methods that are served, for Allow (RFC 3261 section 20.5).
+pub(crate) const ALLOWED: [Method; 5] = [Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options];
+
+/// The user part of a Contact that no account or address gives one.
+const NOBODY: &str = "sidetone";
+
+/// Why an address is looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// A REGISTER waits for it.
+    Register(AccountId),
+    /// The INVITE of a session waits for it.
+    Invite(SessionId),
+    /// Requests in the dialog with this remote tag wait for it.
+    Dialog(SessionId, String),
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) config: AgentConfig,
+    pub(crate) random: Random,
+    pub(crate) accounts: Accounts,
+    pub(crate) keepalives: KeepAlives,
+    transactions: Transactions,
+    outputs: VecDeque<Output>,
+    /// What the transactions told and the agent has not dealt with yet.
+    news: VecDeque<transaction::Output>,
+    /// Requests of ours whose responses somebody waits for.
+    sent: HashMap<ClientId, Sent>,
+    /// Pending INVITEs of peers, so that a CANCEL finds its session.
+    invites: HashMap<ServerId, SessionId>,
+    asked: BTreeMap<ResolveId, (Instant, Errand)>,
+    last_ask: u64,
+}
+
+impl Exchange {
+    pub(crate) fn new(config: AgentConfig, mut random: Random) -> Self {
+        let limits = transaction::Limits {
+            clients: config.limits.transactions,
+            servers: config.limits.transactions,
+            ..transaction::Limits::default()
+        };
+        Self {
+            transactions: Transactions::new(config.timers, limits, random.split()),
+            keepalives: KeepAlives::new(random.split()),
+            config,
+            random,
+            accounts: Accounts::default(),
+            outputs: VecDeque::new(),
+            news: VecDeque::new(),
+            sent: HashMap::new(),
+            invites: HashMap::new(),
+            asked: BTreeMap::new(),
+            last_ask: 0,
+        }
+    }
+
+    /// Tells the user.
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Sends octets that belong to no transaction: a repeated ACK, a stateless response, a keep-alive.
+    pub(crate) fn transmit(&mut self, hop: Hop, bytes: Bytes) {
+        self.outputs.push_back(Output::Transmit { hop, bytes });
+    }
+
+    /// Asks the driver to close the connection to `hop.remote`.
+    pub(crate) fn disconnect(&mut self, hop: Hop) {
+        self.outputs.push_back(Output::Disconnect { hop });
+    }
+
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(crate) fn poll_news(&mut self) -> Option<transaction::Output> {
+        self.news.pop_front()
+    }
+
+    /// Asks where `target` is. The answer, or a time-out, comes back with `errand`.
+    pub(crate) fn resolve(&mut self, now: Instant, target: Target, errand: Errand) -> ResolveId {
+        self.last_ask += 1;
+        let id = ResolveId(self.last_ask);
+        self.asked.insert(id, (now + self.config.limits.command, errand));
+        let Target { host, port, transport } = target;
+        self.outputs.push_back(Output::Resolve { id, host, port, transport });
+        id
+    }
+
+    /// Who asked; `None` when it is too late.
+    pub(crate) fn resolved(&mut self, id: ResolveId) -> Option<Errand> {
+        self.asked.remove(&id).map(|(_, errand)| errand)
+    }
+
+    /// A question that was not answered in time. All wait equally long, so the oldest is the first to be due.
+    pub(crate) fn unanswered(&mut self, now: Instant) -> Option<(Errand, ResolveError)> {
+        let first = self.asked.first_entry().filter(|entry| entry.get().0 <= now)?;
+        let (_, errand) = first.remove();
+        Some((errand, ResolveError::NoAnswer("the next hop".into())))
+    }
+
+    /// Sends a request by the first of its hops. `Err` leaves nothing behind.
+    pub(crate) fn send(&mut self, now: Instant, mut sent: Sent) -> Result<ClientId, SendError> {
+        self.prepare(&mut sent);
+        let id = self.transactions.send(now, sent.request.clone(), sent.hop)?;
+        self.sent.insert(id, sent);
+        self.collect();
+        Ok(id)
+    }
+
+    /// Sends the ACK to a 2xx; gives what to send again for each repetition of it.
+    pub(crate) fn send_ack(&mut self, mut ack: Request, hop: Hop) -> (Hop, Bytes) {
+        ack.headers.set(Name::UserAgent, self.config.user_agent.as_str());
+        let again = self.transactions.send_ack(ack, hop);
+        self.collect();
+        again
+    }
+
+    /// Cancels an INVITE of ours; its final response still comes.
+    pub(crate) fn cancel(&mut self, now: Instant, invite: ClientId, extra: &Headers) -> bool {
+        let pending = self.transactions.cancel(now, invite, extra);
+        self.collect();
+        pending
+    }
+
+    /// Answers a request. A final response also ends the interest in a CANCEL.
+    pub(crate) fn respond(&mut self, now: Instant, id: ServerId, mut response: Response) -> bool {
+        if response.status.is_final() {
+            self.invites.remove(&id);
+        }
+        response.headers.set(Name::Server, self.config.user_agent.as_str());
+        let sent = self.transactions.respond(now, id, response);
+        self.collect();
+        sent
+    }
+
+    /// Lets a CANCEL of the INVITE `id` find its session.
+    pub(crate) fn pending(&mut self, id: ServerId, session: SessionId) {
+        self.invites.insert(id, session);
+    }
+
+    pub(crate) fn session_of(&self, invite: ServerId) -> Option<SessionId> {
+        self.invites.get(&invite).copied()
+    }
+
+    /// No more responses to `id` are of interest.
+    pub(crate) fn forget(&mut self, id: ClientId) -> Option<Sent> {
+        self.sent.remove(&id)
+    }
+
+    pub(crate) fn sent(&self, id: ClientId) -> Option<&Sent> {
+        self.sent.get(&id)
+    }
+
+    /// Who waits for the responses to `id`.
+    pub(crate) fn purpose(&self, id: ClientId) -> Option<Purpose> {
+        self.sent.get(&id).map(|sent| sent.purpose)
+    }
+
+    /// Our Contact for requests and responses on `hop`: the address that the peers behind it can reach, learned from a
+    /// registrar where there is one.
+    pub(crate) fn contact(&self, account: Option<AccountId>, user: Option<&str>, hop: Hop) -> NameAddr {
+        let line = account.and_then(|account| self.accounts.get(account));
+        if let Some(registration) = line.and_then(|line| line.registration.as_ref()) {
+            return NameAddr::new(registration.contact(hop));
+        }
+        let user = line.map(|line| line.contact_user.as_str()).or(user).unwrap_or(NOBODY);
+        let mut uri = SipUri::new(Some(user), hop.local.ip().into(), Some(hop.local.port()));
+        if hop.transport.reliable() {
+            uri.params.set("transport", hop.transport.parameter());
+        }
+        NameAddr::new(uri)
+    }
+
+    /// Does somebody wait for a response to a request of ours?
+    pub(crate) fn awaits_response(&self) -> bool {
+        self.sent.values().any(|sent| !matches!(sent.purpose, Purpose::Invite(_)))
+    }
+
+    pub(crate) fn receive(&mut self, now: Instant, source: Hop, message: Message) {
+        self.transactions.receive(now, source, message);
+        self.collect();
+    }
+
+    pub(crate) fn transport_error(&mut self, now: Instant, hop: Hop) {
+        self.transactions.transport_error(now, hop);
+        self.collect();
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.transactions.handle_timeout(now);
+        self.collect();
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let asked = self.asked.first_key_value().map(|(_, (until, _))| *until);
+        [self.transactions.poll_timeout(), asked, self.keepalives.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// The entries of every table: transactions of ours, of peers, requests waited for, INVITEs pending, look-ups.
+    pub(crate) fn sizes(&self) -> [usize; 5] {
+        let (clients, servers) = self.transactions.len();
+        [clients, servers, self.sent.len(), self.invites.len(), self.asked.len()]
+    }
+
+    /// Keeps the order of what is sent and what is told: transmissions go out at once, the rest waits for its turn.
+    fn collect(&mut self) {
+        while let Some(output) = self.transactions.poll_output() {
+            match output {
+                transaction::Output::Transmit { hop, bytes } => self.outputs.push_back(Output::Transmit { hop, bytes }),
+                news => self.news.push_back(news),
+            }
+        }
+    }
+}
+
+/// The value of Allow.
+pub(crate) fn push_allow(headers: &mut Headers) {
+    headers.push(Name::Allow, ALLOWED.each_ref().map(Method::as_str).join(", "));
+}

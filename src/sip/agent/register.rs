@@ -1,0 +1,234 @@
+//! Registrations: one per account, driven here (the machine is [`crate::sip::registration`]).
+
+use super::account::AccountId;
+use super::output::{Event, ResolveError};
+use super::refused::Refused;
+use super::sent::{Purpose, Sent};
+use super::{Agent, Errand, Exchange, push_allow};
+use crate::sip::header::{Headers, Name};
+use crate::sip::hop::{Hop, Transport};
+use crate::sip::keepalive;
+use crate::sip::message::{Response, Status};
+use crate::sip::registration::{Config, Failure, Output, Registration, State};
+use crate::sip::target::Target;
+use crate::sip::transaction::ClientId;
+use crate::sip::uri::{SipUri, Uri};
+use crate::time::{Duration, Instant};
+
+impl Agent {
+    /// Registers and keeps registered, until [`Agent::unregister`]; [`Event::Registration`] tells how it goes. A wait for
+    /// the next attempt ends at once.
+    pub fn register(&mut self, now: Instant, account: AccountId) -> Result<(), Refused> {
+        self.exchange.start_registration(account)?;
+        self.drive_registration(now, account, |registration| registration.register(now));
+        self.settle_news(now);
+        Ok(())
+    }
+
+    /// Takes the binding back, and stays unregistered.
+    pub fn unregister(&mut self, now: Instant, account: AccountId) -> Result<(), Refused> {
+        self.exchange.accounts.get(account).ok_or(Refused::NoAccount(account))?;
+        self.drive_registration(now, account, |registration| registration.unregister(now));
+        self.settle_news(now);
+        Ok(())
+    }
+
+    /// The registrar was looked up.
+    pub(super) fn registrar_found(&mut self, now: Instant, account: AccountId, found: Result<Vec<Hop>, ResolveError>) {
+        let failure = match found {
+            Ok(ways) if !ways.is_empty() => {
+                if let Some(line) = self.exchange.accounts.get_mut(account) {
+                    line.ways = ways;
+                }
+                return self.send_register(now, account);
+            }
+            Ok(_) => Failure::Unresolved("no address found for the registrar; check its name".into()),
+            Err(error) => Failure::Unresolved(error.to_string()),
+        };
+        self.drive_registration(now, account, |registration| registration.handle_failure(now, failure));
+    }
+
+    /// A response to a REGISTER, or the 408 or 503 that stands for none (without a source).
+    pub(super) fn registrar_answered(
+        &mut self,
+        now: Instant,
+        account: AccountId,
+        id: ClientId,
+        source: Option<Hop>,
+        response: Response,
+    ) {
+        if response.status.is_provisional() {
+            return;
+        }
+        let Some(sent) = self.exchange.forget(id) else { return };
+        let Some(line) = self.exchange.accounts.get_mut(account) else { return };
+        if source.is_none() || response.status == Status::SERVICE_UNAVAILABLE {
+            line.ways.retain(|way| *way != sent.hop);
+            if !line.ways.is_empty()
+                && line.registration.as_mut().is_some_and(|registration| registration.ask_again(now))
+            {
+                return self.send_register(now, account);
+            }
+        } else {
+            line.note_peer(sent.hop.remote.ip());
+        }
+        let timer = response.headers.get(&Name::Other("Flow-Timer".into())).and_then(|value| value.trim().parse().ok());
+        self.drive_registration(now, account, |registration| match source {
+            Some(_) => registration.handle_response(now, &response),
+            None if response.status == Status::REQUEST_TIMEOUT => registration.handle_failure(now, Failure::Timeout),
+            None => registration.handle_failure(now, Failure::Transport),
+        });
+        self.exchange.watch_flow(now, account, sent.hop, timer.map(Duration::from_secs));
+    }
+
+    /// A connection broke: who was registered by it does so again at once (RFC 5626 section 4.4.1).
+    pub(super) fn flow_lost(&mut self, now: Instant, hop: Hop) {
+        let same = |way: &Hop| way.transport == hop.transport && way.remote == hop.remote;
+        if hop.transport == Transport::Udp {
+            return;
+        }
+        for id in self.exchange.accounts.ids() {
+            let Some(line) = self.exchange.accounts.get_mut(id) else { continue };
+            let registered = matches!(line.state(), State::Registered { .. });
+            let Some(way) = line.ways.iter().find(|way| same(way)).copied() else { continue };
+            self.exchange.keepalives.forget(way);
+            if registered {
+                if let Some(line) = self.exchange.accounts.get_mut(id) {
+                    line.ways.clear();
+                }
+                self.drive_registration(now, id, |registration| registration.register(now));
+            }
+        }
+    }
+
+    /// Sends what keeps flows open, and gives up those that are dead.
+    pub(super) fn keep_alive(&mut self, now: Instant) {
+        self.exchange.keepalives.handle_timeout(now);
+        while let Some(output) = self.exchange.keepalives.poll_output() {
+            match output {
+                keepalive::Output::Ping(hop) => self.exchange.transmit(hop, keepalive::PING.into()),
+                keepalive::Output::Dead(hop) => {
+                    self.exchange.disconnect(hop);
+                    self.exchange.transport_error(now, hop);
+                    self.flow_lost(now, hop);
+                }
+            }
+        }
+    }
+
+    pub(super) fn registration_timeouts(&mut self, now: Instant) {
+        for id in self.exchange.accounts.ids() {
+            let due = self.exchange.accounts.get(id).and_then(|line| line.registration.as_ref()?.poll_timeout());
+            if due.is_some_and(|due| due <= now) {
+                self.drive_registration(now, id, |registration| registration.handle_timeout(now));
+            }
+        }
+    }
+
+    pub(super) fn next_registration(&self) -> Option<Instant> {
+        let accounts = &self.exchange.accounts;
+        accounts.ids().filter_map(|id| accounts.get(id)?.registration.as_ref()?.poll_timeout()).min()
+    }
+
+    /// Works on a registration, then does what it asks for.
+    fn drive_registration(&mut self, now: Instant, account: AccountId, work: impl FnOnce(&mut Registration)) {
+        fn machine(ex: &mut Exchange, account: AccountId) -> Option<&mut Registration> {
+            ex.accounts.get_mut(account)?.registration.as_mut()
+        }
+        let Some(registration) = machine(&mut self.exchange, account) else { return };
+        work(registration);
+        while let Some(output) = machine(&mut self.exchange, account).and_then(Registration::poll_output) {
+            match output {
+                Output::Changed(state) => self.exchange.registration_changed(account, state),
+                Output::Send => self.send_register(now, account),
+            }
+        }
+    }
+
+    /// Sends the REGISTER by the best way, or looks for one.
+    fn send_register(&mut self, now: Instant, account: AccountId) {
+        let Some(line) = self.exchange.accounts.get_mut(account) else { return };
+        let Some(registration) = &mut line.registration else { return };
+        if line.ways.is_empty() {
+            match Target::of(registration.target(), line.account.transport) {
+                Ok(target) => {
+                    self.exchange.resolve(now, target, Errand::Register(account));
+                }
+                Err(error) => registration.handle_failure(now, Failure::Unresolved(error.to_string())),
+            }
+            return;
+        }
+        let ways = line.ways.clone();
+        let request = ways.first().and_then(|way| registration.request(now, *way));
+        let Some(sent) =
+            request.and_then(|request| Sent::new(Purpose::Register(account), Some(account), request, ways))
+        else {
+            return;
+        };
+        if self.exchange.send(now, sent).is_err()
+            && let Some(registration) =
+                self.exchange.accounts.get_mut(account).and_then(|line| line.registration.as_mut())
+        {
+            registration.handle_failure(now, Failure::Transport);
+        }
+    }
+}
+
+impl Exchange {
+    /// Makes the registration of an account, unless it has one.
+    fn start_registration(&mut self, id: AccountId) -> Result<(), Refused> {
+        let user_agent = self.config.user_agent.clone();
+        let random = self.random.split();
+        let line = self.accounts.get_mut(id).ok_or(Refused::NoAccount(id))?;
+        if line.registration.is_some() {
+            return Ok(());
+        }
+        let account = &line.account;
+        let aor = account.aor.sip().ok_or_else(|| Refused::Target(account.aor.to_string()))?;
+        let domain = || Uri::from(SipUri { secure: aor.secure, ..SipUri::new(None, aor.host.clone(), aor.port) });
+        let registrar = account.registrar.clone().unwrap_or_else(domain);
+        let route: Vec<_> = line.route().into_iter().collect();
+        let next = route.first().map_or(&registrar, |route| &route.uri);
+        Target::of(next, account.transport).map_err(|_| Refused::Target(next.to_string()))?;
+        let mut headers = Headers::new();
+        headers.push(Name::UserAgent, user_agent);
+        push_allow(&mut headers);
+        line.registration = Some(Registration::new(
+            Config {
+                aor: account.aor.clone(),
+                display: account.display.clone(),
+                registrar,
+                route,
+                user: line.contact_user.clone(),
+                expires: account.expires,
+                credentials: line.credentials(),
+                instance: account.instance.clone(),
+                headers,
+            },
+            random,
+        ));
+        Ok(())
+    }
+
+    fn registration_changed(&mut self, account: AccountId, state: State) {
+        if !matches!(state, State::Registered { .. })
+            && let Some(line) = self.accounts.get(account)
+        {
+            // Other accounts may share the flow; they watch it again with their next refresh at the latest.
+            for way in line.ways.clone() {
+                self.keepalives.forget(way);
+            }
+        }
+        self.tell(Event::Registration { account, state });
+    }
+
+    /// Keeps the flow of a registration open as long as the binding lives.
+    fn watch_flow(&mut self, now: Instant, account: AccountId, hop: Hop, timer: Option<Duration>) {
+        let state = self.accounts.get(account).map(|line| line.state());
+        if let Some(State::Registered { expires, .. }) = state
+            && self.config.keepalive
+        {
+            self.keepalives.watch(now, hop, expires, timer);
+        }
+    }
+}

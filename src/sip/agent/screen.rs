@@ -1,0 +1,77 @@
+//! What is refused before any session sees it (RFC 3261 section 8.2), and OPTIONS (section 11).
+
+use super::account::AccountId;
+use super::config::Unclaimed;
+use super::exchange::{ALLOWED, Exchange, push_allow};
+use crate::sip::body::{self, SDP};
+use crate::sip::header::Name;
+use crate::sip::hop::Hop;
+use crate::sip::message::{Method, Request, Response, Status};
+use crate::sip::uri::Uri;
+
+/// The option tags that are understood (RFC 3261 section 19.2).
+const SUPPORTED: [&str; 0] = [];
+
+impl Exchange {
+    /// The refusal of a request that this agent does not serve whatever it is about: method, Request-URI, Require and
+    /// body, in the order of RFC 3261 section 8.2.
+    pub(super) fn screen(&self, request: &Request) -> Result<(), Response> {
+        if !ALLOWED.contains(&request.method) {
+            let status = match request.method {
+                Method::Other(_) => Status::NOT_IMPLEMENTED,
+                _ => Status::METHOD_NOT_ALLOWED,
+            };
+            let mut response = request.response(status);
+            push_allow(&mut response.headers);
+            return Err(response);
+        }
+        // A number is an address of a phone; anything else than sip and tel is not (RFC 3261 section 8.2.2.1).
+        if !matches!(&request.uri, Uri::Sip(_)) && !request.uri.scheme().eq_ignore_ascii_case("tel") {
+            return Err(request.response(Status::UNSUPPORTED_URI_SCHEME));
+        }
+        let mut unsupported = request.headers.all(&Name::Require).filter(|tag| !SUPPORTED.contains(tag)).peekable();
+        if unsupported.peek().is_some() {
+            let mut response = request.response(Status::BAD_EXTENSION);
+            for tag in unsupported {
+                response.headers.push(Name::Unsupported, tag);
+            }
+            return Err(response);
+        }
+        // What BYE and OPTIONS carry changes nothing about them.
+        if request.method == Method::Invite && !body::is_understood(&request.headers, &request.body) {
+            let mut response = request.response(Status::UNSUPPORTED_MEDIA_TYPE);
+            response.headers.push(Name::Accept, SDP);
+            response.headers.push(Name::AcceptEncoding, "identity");
+            return Err(response);
+        }
+        Ok(())
+    }
+
+    /// The account that a request outside of a dialog is for; the refusal when it is for nobody.
+    pub(super) fn claim(&self, request: &Request, source: Hop) -> Result<Option<AccountId>, Response> {
+        let to = request.headers.to().map(|to| to.uri);
+        let to = to.as_ref().unwrap_or(&request.uri);
+        let account = self.accounts.claim(&request.uri, to, source.remote.ip());
+        match (account, self.config.unclaimed) {
+            (None, Unclaimed::NotFound) => Err(request.response(Status::NOT_FOUND)),
+            _ => Ok(account),
+        }
+    }
+
+    /// The answer to OPTIONS: what an INVITE could use (RFC 3261 section 11.2).
+    pub(crate) fn capabilities(&self, request: &Request, account: Option<AccountId>, source: Hop) -> Response {
+        let mut response = request.response(Status::OK);
+        let user = request.uri.user();
+        response.headers.push(Name::Contact, self.contact(account, user.as_deref(), source).to_string());
+        push_allow(&mut response.headers);
+        response.headers.push(Name::Accept, SDP);
+        response.headers.push(Name::AcceptEncoding, "identity");
+        for tag in SUPPORTED {
+            response.headers.push(Name::Supported, tag);
+        }
+        match &self.config.capabilities {
+            Some(sdp) => response.with_body(SDP, sdp.clone()),
+            None => response,
+        }
+    }
+}

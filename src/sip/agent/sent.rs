@@ -1,0 +1,107 @@
+//! Requests of ours: where they can go, and what becomes of their failures.
+//!
+//! ```text
+//!  send ─▶ response ─┬─ 401, 407 ─▶ with credentials, next CSeq ─▶ send
+//!                    ├─ 503, time-out, not sent ─▶ by the next hop ─▶ send
+//!                    └─ anything else ─▶ the session that asked
+//! ```
+
+use std::collections::VecDeque;
+
+use super::account::AccountId;
+use super::exchange::Exchange;
+use super::output::SessionId;
+use crate::sip::auth::Attempts;
+use crate::sip::header::{CSeq, Name};
+use crate::sip::hop::Hop;
+use crate::sip::message::{Request, Response};
+use crate::sip::transaction::ClientId;
+use crate::time::Instant;
+
+/// Who waits for the responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The registration of an account, which deals with challenges itself.
+    Register(AccountId),
+    /// The INVITE of a session.
+    Invite(SessionId),
+    /// A BYE of a session.
+    Bye(SessionId),
+}
+
+/// A request of ours, without its Via.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) purpose: Purpose,
+    pub(crate) account: Option<AccountId>,
+    pub(crate) request: Request,
+    /// Where it goes.
+    pub(crate) hop: Hop,
+    /// Where it could go instead (RFC 3263 section 4.3).
+    rest: VecDeque<Hop>,
+    attempts: Attempts,
+    /// Does it carry our Contact, which differs from hop to hop; and the user part for one without account.
+    contact: Option<Option<String>>,
+}
+
+impl Sent {
+    /// A request for the first of `hops`; `None` when there is none.
+    pub(crate) fn new(purpose: Purpose, account: Option<AccountId>, request: Request, hops: Vec<Hop>) -> Option<Self> {
+        let mut rest = VecDeque::from(hops);
+        let hop = rest.pop_front()?;
+        Some(Self { purpose, account, request, hop, rest, attempts: Attempts::default(), contact: None })
+    }
+
+    /// The same with our Contact on the hop that it takes; `user` is its user part when there is no account.
+    pub(crate) fn with_contact(mut self, user: Option<String>) -> Self {
+        self.contact = Some(user);
+        self
+    }
+}
+
+impl Exchange {
+    /// Makes a request ready for its hop: who we are there, and what proves it.
+    pub(super) fn prepare(&mut self, sent: &mut Sent) {
+        if let Some(user) = &sent.contact {
+            let contact = self.contact(sent.account, user.as_deref(), sent.hop).to_string();
+            sent.request.headers.set(Name::Contact, contact);
+        }
+        sent.request.headers.set(Name::UserAgent, self.config.user_agent.as_str());
+        let fresh = sent.attempts == Attempts::default();
+        if let Some(line) = sent.account.and_then(|account| self.accounts.get_mut(account))
+            && !matches!(sent.purpose, Purpose::Register(_))
+            && fresh
+            // Strangers get no answer to a challenge that was not theirs.
+            && line.is_peer(sent.hop.remote.ip())
+            && let Some(client) = &mut line.client
+        {
+            client.authorize(&mut sent.request);
+        }
+    }
+
+    /// Sends a challenged request again with credentials and the CSeq number `cseq`. `Err` gives the challenge back: it
+    /// is final.
+    pub(super) fn answer_challenge(
+        &mut self,
+        now: Instant,
+        mut sent: Sent,
+        cseq: u32,
+        response: Response,
+    ) -> Result<ClientId, Response> {
+        let line = sent.account.and_then(|account| self.accounts.get_mut(account));
+        let Some(client) = line.and_then(|line| line.client.as_mut()) else { return Err(response) };
+        let method = sent.request.method.clone();
+        sent.request.headers.set(Name::CSeq, CSeq { number: cseq, method }.to_string());
+        let answered = client.answer(&mut sent.request, &response, &mut sent.attempts, &mut self.random);
+        if answered.is_err() {
+            return Err(response);
+        }
+        self.send(now, sent).map_err(|_| response)
+    }
+
+    /// Sends a request that one hop did not serve by the next. `None`: there is none, the failure is final.
+    pub(super) fn fail_over(&mut self, now: Instant, mut sent: Sent) -> Option<ClientId> {
+        sent.hop = sent.rest.pop_front()?;
+        self.send(now, sent).ok()
+    }
+}

@@ -1,0 +1,350 @@
+//! Sessions: an INVITE and everything that follows from it (RFC 3261 sections 13 to 15), for both sides.
+//!
+//! ```text
+//!  invite.rs   Finding ─▶ Drafted ─▶ Calling ──2xx──▶ ┌────┐ ── BYE ──▶ ┌──────┐
+//!                 │           │         │ rejected ─▶ │ Up │            │ Over │ ─▶ removed, when no request, 2xx or
+//!  answer.rs   Ringing ───────┼──answer─┼───────────▶ └────┘            └──────┘    ACK can be asked for any more
+//!                 └───────────┴─────────┴──── rejected, cancelled, timed out ──▶
+//! ```
+//!
+//! modify.rs is the re-INVITE of the peer, bye.rs every end, leg.rs one dialog and the way of its requests.
+
+mod answer;
+mod bye;
+mod invite;
+mod leg;
+mod modify;
+
+use crate::sip::agent::AccountId;
+use crate::sip::agent::{EndedBy, Event, ResolveError, SessionId};
+use crate::sip::agent::{Exchange, Purpose, Refused};
+use crate::sip::header::{Header, Headers, Name};
+use crate::sip::hop::{Hop, Transport};
+use crate::sip::message::{Method, Request, Response, Status};
+use crate::sip::params::Params;
+use crate::sip::transaction::{ClientId, ServerId};
+use crate::time::Instant;
+use answer::{Answer, Ringing};
+use invite::{Calling, Draft};
+use leg::Leg;
+use modify::Reoffer;
+
+/// One session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    id: SessionId,
+    account: Option<AccountId>,
+    /// The user part of our Contact when there is no account.
+    user: Option<String>,
+    call_id: String,
+    /// The tag of our side, the same in all dialogs of the session.
+    tag: String,
+    phase: Phase,
+    /// The dialogs: one for each fork that answered our INVITE, one for an INVITE of a peer.
+    legs: Vec<Leg>,
+    /// Forks whose BYE came before their 2xx.
+    gone: Vec<String>,
+    /// Our 2xx that wait for their ACK.
+    answers: Vec<Answer>,
+    /// Our INVITE, while its 2xx can come again or from another fork, and until when.
+    accepted: Option<(ClientId, Instant)>,
+    /// Our BYEs without a final response.
+    byes: usize,
+    /// The deadline that the agent has noted.
+    pub(crate) noted: Option<Instant>,
+}
+
+/// What a session is doing.
+#[derive(Debug)]
+enum Phase {
+    /// The next hop of our INVITE is looked up.
+    Finding(Box<Draft>),
+    /// The next hop is known; the user's offer is waited for.
+    Drafted(Box<Draft>),
+    /// Our INVITE is out.
+    Calling(Box<Calling>),
+    /// An INVITE of a peer waits for our user.
+    Ringing(Box<Ringing>),
+    /// It is established.
+    Up(Up),
+    /// It is over; what is left is answering repetitions.
+    Over,
+}
+
+/// An established session.
+#[derive(Debug, Default)]
+struct Up {
+    /// The CSeq number of our INVITE whose 2xx carried an offer: the ACK waits for the user's answer until then.
+    owed: Option<(u32, Instant)>,
+    /// The re-INVITE that waits for the user.
+    reoffer: Option<Box<Reoffer>>,
+}
+
+impl Session {
+    fn new(id: SessionId, account: Option<AccountId>, call_id: String, tag: String, phase: Phase) -> Self {
+        Self {
+            id,
+            account,
+            user: None,
+            call_id,
+            tag,
+            phase,
+            legs: Vec::new(),
+            gone: Vec::new(),
+            answers: Vec::new(),
+            accepted: None,
+            byes: 0,
+            noted: None,
+        }
+    }
+
+    /// Call-ID and our tag: what finds the session for a request in one of its dialogs.
+    pub(crate) fn key(&self) -> (String, String) {
+        (self.call_id.clone(), self.tag.clone())
+    }
+
+    /// Can nothing of the session matter any more?
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+            && self.answers.is_empty()
+            && self.accepted.is_none()
+            && self.byes == 0
+            && self.legs.iter().all(Leg::is_idle)
+    }
+
+    /// Is it over, with nothing left to send but repetitions of the ACK?
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.is_over() && self.answers.is_empty() && self.byes == 0 && self.legs.iter().all(Leg::is_idle)
+    }
+
+    /// Is it over for the user?
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+
+    /// When to call [`Session::handle_timeout`].
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let phase = match &self.phase {
+            // The look-up has a deadline of its own.
+            Phase::Finding(_) | Phase::Over => None,
+            Phase::Drafted(draft) => Some(draft.until),
+            Phase::Calling(calling) => calling.until,
+            Phase::Ringing(ringing) => Some(ringing.poll_timeout()),
+            Phase::Up(up) => {
+                let reoffer = up.reoffer.as_ref().map(|reoffer| reoffer.until);
+                up.owed.map(|(_, until)| until).into_iter().chain(reoffer).min()
+            }
+        };
+        let answers = self.answers.iter().map(|answer| answer.schedule.poll_timeout());
+        let accepted = self.accepted.map(|(_, until)| until);
+        answers.chain(phase).chain(accepted).min()
+    }
+
+    /// Does what is due `now`.
+    pub(crate) fn handle_timeout(&mut self, ex: &mut Exchange, now: Instant) {
+        if let Some((client, until)) = self.accepted
+            && until <= now
+        {
+            ex.forget(client);
+            self.accepted = None;
+        }
+        self.repeat_answers(ex, now);
+        match &self.phase {
+            Phase::Drafted(draft) if draft.until <= now => {
+                self.end(ex, EndedBy::Timeout, None, "the program gave no offer in time", Headers::new());
+            }
+            Phase::Calling(calling) if calling.until.is_some_and(|until| until <= now) => {
+                self.give_up_calling(ex, now);
+            }
+            Phase::Ringing(_) => self.ringing_timeout(ex, now),
+            Phase::Up(_) => {
+                self.owed_timeout(ex, now);
+                self.reoffer_timeout(ex, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// The way of requests in the dialog with `tag` was found, or not.
+    pub(crate) fn handle_leg_resolved(
+        &mut self,
+        ex: &mut Exchange,
+        now: Instant,
+        tag: &str,
+        found: Result<Vec<Hop>, ResolveError>,
+    ) {
+        let session = self.id;
+        if let Some(leg) = self.leg_mut(tag) {
+            let lost = leg.resolved(ex, now, session, found);
+            self.byes = self.byes.saturating_sub(lost);
+        }
+    }
+
+    /// A response to a request of ours came; one of `Purpose::Bye` is final.
+    pub(crate) fn handle_response(
+        &mut self,
+        ex: &mut Exchange,
+        now: Instant,
+        id: ClientId,
+        purpose: Purpose,
+        source: Option<Hop>,
+        response: Response,
+    ) {
+        match purpose {
+            Purpose::Invite(_) => self.handle_invite_response(ex, now, id, source, response),
+            Purpose::Bye(_) if response.status.is_final() => self.byes = self.byes.saturating_sub(1),
+            Purpose::Bye(_) | Purpose::Register(_) => {}
+        }
+    }
+
+    /// May a request of ours that one hop did not serve be sent by another? Not if it was given up meanwhile.
+    pub(crate) fn wants_retry(&self, purpose: Purpose) -> bool {
+        match (purpose, &self.phase) {
+            (Purpose::Invite(_), Phase::Calling(calling)) => calling.given_up.is_none(),
+            (Purpose::Bye(_), _) => true,
+            _ => false,
+        }
+    }
+
+    /// The CSeq number with which a challenged request of ours is sent again.
+    pub(crate) fn retry_cseq(&mut self, purpose: Purpose, request: &Request) -> Option<u32> {
+        match (purpose, &mut self.phase) {
+            (Purpose::Invite(_), Phase::Calling(calling)) => {
+                calling.cseq += 1;
+                Some(calling.cseq)
+            }
+            (Purpose::Bye(_), _) => {
+                let tag = request.headers.to().ok()?.tag().unwrap_or_default().to_owned();
+                Some(self.leg_mut(&tag)?.dialog.next_cseq())
+            }
+            _ => None,
+        }
+    }
+
+    /// A request was sent again as another transaction.
+    pub(crate) fn retried(&mut self, purpose: Purpose, id: ClientId) {
+        if let (Purpose::Invite(_), Phase::Calling(calling)) = (purpose, &mut self.phase) {
+            calling.client = Some(id);
+            // The forks of the request before are gone (RFC 3261 section 12.3).
+            self.legs.clear();
+        }
+    }
+
+    /// A request of the peer in one of our dialogs, ACK excepted.
+    pub(crate) fn handle_request(
+        &mut self,
+        ex: &mut Exchange,
+        now: Instant,
+        id: ServerId,
+        source: Hop,
+        request: Request,
+    ) {
+        let tag = remote_tag(&request.headers);
+        if request.method == Method::Bye {
+            return self.handle_bye(ex, now, id, &tag, request);
+        }
+        let Ok(cseq) = request.headers.cseq() else { return };
+        let over = self.is_over();
+        let ordered = match self.leg_mut(&tag) {
+            Some(leg) if !over => leg.dialog.take_cseq(cseq.number),
+            _ => {
+                ex.respond(now, id, request.response(Status::CALL_DOES_NOT_EXIST));
+                return;
+            }
+        };
+        if ordered.is_err() {
+            // RFC 3261 section 12.2.2.
+            ex.respond(now, id, request.response(Status::SERVER_INTERNAL_ERROR));
+            return;
+        }
+        match request.method {
+            Method::Invite => self.handle_reinvite(ex, now, id, source, request),
+            Method::Options => {
+                let response = ex.capabilities(&request, self.account, source);
+                ex.respond(now, id, response);
+            }
+            // The agent lets no other method through.
+            _ => {
+                ex.respond(now, id, request.response(Status::CALL_DOES_NOT_EXIST));
+            }
+        }
+    }
+
+    /// CANCEL came for the INVITE `id`.
+    pub(crate) fn handle_cancel(&mut self, ex: &mut Exchange, now: Instant, id: ServerId, cancel: &Request) {
+        match &self.phase {
+            Phase::Ringing(ringing) if ringing.server == id => self.cancelled(ex, now, cancel),
+            Phase::Up(_) => self.reoffer_cancelled(ex, now, id),
+            _ => {}
+        }
+    }
+
+    /// Ends the session for the user; nothing is sent by this.
+    fn end(&mut self, ex: &mut Exchange, by: EndedBy, status: Option<Status>, reason: &str, headers: Headers) {
+        if !self.is_over() {
+            self.phase = Phase::Over;
+            ex.tell(Event::Ended { session: self.id, by, status, reason: reason.to_owned(), headers });
+        }
+    }
+
+    fn leg_mut(&mut self, tag: &str) -> Option<&mut Leg> {
+        self.legs.iter_mut().find(|leg| leg.dialog.remote_tag() == tag)
+    }
+
+    /// Our Contact on `hop`.
+    fn contact(&self, ex: &Exchange, hop: Hop) -> String {
+        ex.contact(self.account, self.user.as_deref(), hop).to_string()
+    }
+
+    fn preferred(&self, ex: &Exchange) -> Option<Transport> {
+        ex.accounts.get(self.account?)?.account.transport
+    }
+
+    fn refuse<T>(&self, command: &'static str) -> Result<T, Refused> {
+        let state = match &self.phase {
+            Phase::Finding(_) => "looking for the way",
+            Phase::Drafted(_) => "waiting for its offer",
+            Phase::Calling(_) => "calling",
+            Phase::Ringing(_) => "ringing",
+            Phase::Up(_) => "established",
+            Phase::Over => return Err(Refused::NoSession(self.id)),
+        };
+        Err(Refused::WrongState { session: self.id, command, state })
+    }
+}
+
+/// The From tag of a request: the remote tag of its dialog.
+fn remote_tag(headers: &Headers) -> String {
+    headers.from().ok().and_then(|from| from.tag().map(Into::into)).unwrap_or_default()
+}
+
+/// Adds header fields of the user's, but none that the session makes itself.
+fn add(headers: &mut Headers, extra: Vec<Header>) {
+    const OURS: [Name; 12] = [
+        Name::Via,
+        Name::From,
+        Name::To,
+        Name::CallId,
+        Name::CSeq,
+        Name::Contact,
+        Name::Route,
+        Name::RecordRoute,
+        Name::MaxForwards,
+        Name::ContentLength,
+        Name::ContentType,
+        Name::Allow,
+    ];
+    headers.extend(extra.into_iter().filter(|header| !OURS.contains(&header.name)));
+}
+
+/// The first Reason of a BYE or CANCEL as a sentence: its text, else its cause (RFC 3326).
+fn reason_of(headers: &Headers, otherwise: &str) -> String {
+    let Some(value) = headers.get(&Name::Reason) else { return otherwise.to_owned() };
+    let (protocol, rest) = value.split_at(value.find(';').unwrap_or(value.len()));
+    let params = Params::parse(rest).unwrap_or_default();
+    match (params.text("text"), params.get("cause")) {
+        (Some(text), _) if !text.is_empty() => text.into_owned(),
+        (_, Some(cause)) => format!("{} {cause}", protocol.trim()),
+        _ => protocol.trim().to_owned(),
+    }
+}
