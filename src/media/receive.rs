@@ -19,7 +19,8 @@ use crate::time::{Duration, Instant};
 use jitter::Jitter;
 use source::{Placed, Source};
 
-/// Must a new source send two packets in sequence before it is believed?
+/// Must the first source send two packets in sequence before it is believed? One that takes over from another always
+/// must, with no packet of the other between them: else two that send at once would take turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probation {
     /// Plain RTP: two in sequence (RFC 3550 A.1, MIN_SEQUENTIAL).
@@ -175,10 +176,8 @@ impl Reception {
     }
 
     fn judge(&mut self, packet: &Packet<'_>) -> Verdict {
-        let confirmed = self.probation == Probation::Waived
-            || self
-                .candidate
-                .is_some_and(|candidate| candidate.ssrc == packet.ssrc && candidate.seq.next() == packet.seq);
+        let confirmed =
+            self.candidate.is_some_and(|candidate| candidate.ssrc == packet.ssrc && candidate.seq.next() == packet.seq);
         match &mut self.source {
             Some(source) if source.ssrc() == packet.ssrc => {
                 // The known source speaks, so nobody takes over.
@@ -192,7 +191,7 @@ impl Reception {
                 }
             }
             Some(_) if confirmed => self.begin(packet, Begin::SsrcChanged),
-            None if confirmed => self.begin(packet, Begin::First),
+            None if confirmed || self.probation == Probation::Waived => self.begin(packet, Begin::First),
             known => {
                 let verdict = if known.is_some() {
                     Verdict::Refused(Refusal::OtherSource)
@@ -350,6 +349,19 @@ mod tests {
         let statistics = reception.statistics();
         assert_eq!((statistics.packets, statistics.expected, statistics.refused, statistics.runs), (5, 5, 3, 2));
         assert_eq!(statistics.ssrc, Some(Ssrc(2)));
+    }
+
+    #[test]
+    fn two_authenticated_sources_at_once_do_not_take_turns() {
+        let mut reception = Reception::new(Probation::Waived);
+        for seq in 0..50 {
+            for ssrc in [1, 2] {
+                reception.handle(Instant::from_millis(20 * u64::from(seq)), &packet(ssrc, seq), Some(8_000));
+            }
+        }
+        let statistics = reception.statistics();
+        assert_eq!((statistics.ssrc, statistics.packets, statistics.runs), (Some(Ssrc(1)), 50, 1));
+        assert_eq!(statistics.refused, 50);
     }
 
     #[test]
