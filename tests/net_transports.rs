@@ -7,6 +7,7 @@ use sidetone::sip::message::{Message, Method};
 use sidetone::time::{Duration, Instant};
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -259,6 +260,30 @@ async fn there_is_a_limit_of_connections() {
     let mut third = TcpStream::connect(address(&transports, Transport::Tcp)).await.unwrap();
     third.write_all(&options("three")).await.unwrap();
     assert_eq!(call_id(&message(&mut inbox).await.1), Some("three"));
+}
+
+#[tokio::test]
+async fn silent_connections_give_way_to_new_ones() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let patience = limits.message;
+    let clock = Arc::new(Mutex::new(AT));
+    let now = Now::new({
+        let clock = Arc::clone(&clock);
+        move || *clock.lock().unwrap()
+    });
+    let config = BindConfig { limits, ..BindConfig::new(LOOPBACK, Some(0)) };
+    let (transports, mut inbox) = Transports::bind(config, now).unwrap();
+    let mut silent = TcpStream::connect(address(&transports, Transport::Tcp)).await.unwrap();
+    silent.write_all(&options("one")).await.unwrap();
+    let (source, _) = message(&mut inbox).await;
+    *clock.lock().unwrap() = AT + patience + Duration::from_millis(1);
+    let mut next = TcpStream::connect(address(&transports, Transport::Tcp)).await.unwrap();
+    next.write_all(&options("two")).await.unwrap();
+    let mut events = [soon(inbox.next()).await, soon(inbox.next()).await];
+    events.sort_by_key(|event| matches!(event, Some(Incoming::Message { .. })));
+    assert!(matches!(&events[0], Some(Incoming::Failed { hop, why: Failure::Hangup, .. }) if *hop == source));
+    assert!(matches!(&events[1], Some(Incoming::Message { .. })));
+    assert_eq!(soon(silent.read(&mut [0; 1])).await.unwrap_or(0), 0);
 }
 
 #[tokio::test]

@@ -81,6 +81,15 @@ struct Table {
 struct Connection {
     number: u64,
     queue: mpsc::Sender<Bytes>,
+    progress: Arc<Progress>,
+    way: Way,
+}
+
+/// Who made a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Accepted,
+    Made,
 }
 
 /// What the task of a connection owns.
@@ -90,12 +99,14 @@ struct Task {
     hop: Hop,
     queue: mpsc::Receiver<Bytes>,
     pongs: mpsc::WeakSender<Bytes>,
+    progress: Arc<Progress>,
 }
 
-/// What the two loops of a connection tell each other.
+/// How a connection goes on.
+#[derive(Debug)]
 struct Progress {
-    /// Nanoseconds since the start of the phone when something was last written.
-    written: AtomicU64,
+    /// Nanoseconds since the start of the phone when something was last read or written.
+    active: AtomicU64,
     /// Pings that were sent since the read loop last asked.
     pings: AtomicU64,
 }
@@ -121,7 +132,7 @@ impl Connections {
                     let Ok(local) = stream.local_addr() else { continue };
                     let local = SocketAddr::new(local.ip(), self.0.bound.port());
                     let hop = Hop { transport: Transport::Tcp, local, remote };
-                    let entered = self.0.enter(&mut self.0.table(), hop);
+                    let entered = self.0.enter(&mut self.0.table(), hop, Way::Accepted);
                     match entered {
                         Ok(task) => drop(self.0.runtime.spawn(task.run(Some(stream)))),
                         Err(error) => {
@@ -151,7 +162,7 @@ impl Connections {
                 Err(mpsc::error::TrySendError::Closed(unsent)) => bytes = unsent,
             }
         }
-        let task = self.0.enter(&mut table, *hop)?;
+        let task = self.0.enter(&mut table, *hop, Way::Made)?;
         if let Some(connection) = table.open.get(&hop.remote) {
             // There is room for one: the queue is new.
             let _ = connection.queue.try_send(bytes);
@@ -175,24 +186,42 @@ impl Connections {
     }
 }
 
+impl Table {
+    /// Closes the accepted connection that was silent longest, if it was since `before`: peers that connect and say
+    /// nothing more must not keep others out.
+    fn give_way(&mut self, before: Instant) -> bool {
+        let accepted = self.open.iter().filter(|(_, connection)| connection.way == Way::Accepted);
+        let silent = accepted.map(|(remote, connection)| (connection.progress.active(), *remote)).min();
+        match silent {
+            Some((active, remote)) if active < before => self.open.remove(&remote).is_some(),
+            _ => false,
+        }
+    }
+}
+
 impl Shared {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes an entry for a new connection; an older one with the same peer is dead and gives way.
-    fn enter(self: &Arc<Self>, table: &mut Table, hop: Hop) -> Result<Task, Failure> {
+    fn enter(self: &Arc<Self>, table: &mut Table, hop: Hop, way: Way) -> Result<Task, Failure> {
         if table.closed {
             return Err(Failure::Hangup);
         }
-        if table.open.len() >= self.limits.connections && !table.open.contains_key(&hop.remote) {
+        let now = self.now.read();
+        let full = table.open.len() >= self.limits.connections && !table.open.contains_key(&hop.remote);
+        if full && !table.give_way(now - self.limits.message) {
             return Err(Failure::TooMany);
         }
         table.made += 1;
+        let number = table.made;
         let (sender, queue) = mpsc::channel(self.limits.unsent.max(1));
-        let task = Task { shared: Arc::clone(self), number: table.made, hop, queue, pongs: sender.downgrade() };
-        table.open.insert(hop.remote, Connection { number: table.made, queue: sender });
-        Ok(task)
+        let pongs = sender.downgrade();
+        let progress = Arc::new(Progress { active: AtomicU64::new(0), pings: AtomicU64::new(0) });
+        progress.active_at(now);
+        table.open.insert(hop.remote, Connection { number, queue: sender, progress: Arc::clone(&progress), way });
+        Ok(Task { shared: Arc::clone(self), number, hop, queue, pongs, progress })
     }
 
     /// Takes out connection `number` with `remote`; false if another has taken its place, and with it the transactions.
@@ -219,7 +248,7 @@ impl Shared {
 impl Task {
     /// Lives as long as the connection; makes it first if it is not there.
     async fn run(mut self, accepted: Option<TcpStream>) {
-        let is_accepted = accepted.is_some();
+        let way = if accepted.is_some() { Way::Accepted } else { Way::Made };
         let made = match accepted {
             Some(stream) => Ok(stream),
             None => self.shared.connect(self.hop.remote).await,
@@ -227,7 +256,7 @@ impl Task {
         let why = match made {
             Ok(stream) => {
                 self.shared.counters.connections.fetch_add(1, Relaxed);
-                self.serve(stream, is_accepted).await
+                self.serve(stream, way).await
             }
             Err(why) => why,
         };
@@ -244,15 +273,14 @@ impl Task {
         let _ = shared.inbox.send(failed).await;
     }
 
-    async fn serve(&mut self, stream: TcpStream, accepted: bool) -> Failure {
+    async fn serve(&mut self, stream: TcpStream, way: Way) -> Failure {
         // A message is written at once and shall leave at once.
         let _ = stream.set_nodelay(true);
         let (reader, writer) = stream.into_split();
-        let progress = Progress { written: AtomicU64::new(0), pings: AtomicU64::new(0) };
-        let from = Reading { shared: &self.shared, hop: self.hop, pongs: &self.pongs, progress: &progress };
+        let from = Reading { shared: &self.shared, hop: self.hop, pongs: &self.pongs, progress: &self.progress };
         tokio::select! {
-            why = from.read(reader, accepted) => why,
-            why = write(writer, &mut self.queue, &self.shared, &progress) => why,
+            why = from.read(reader, way) => why,
+            why = write(writer, &mut self.queue, &self.shared, &self.progress) => why,
         }
     }
 }
@@ -269,7 +297,7 @@ async fn write(
             progress.pings.fetch_add(1, Relaxed);
         }
         match timeout(shared.limits.write, stream.write_all(&bytes)).await {
-            Ok(Ok(())) => progress.wrote(shared.now.read()),
+            Ok(Ok(())) => progress.active_at(shared.now.read()),
             Ok(Err(error)) => return error.into(),
             Err(_) => return Failure::SlowReader,
         }
@@ -279,12 +307,12 @@ async fn write(
 }
 
 impl Progress {
-    fn wrote(&self, now: Instant) {
-        self.written.store(u64::try_from(now.since_start().as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    fn active_at(&self, now: Instant) {
+        self.active.store(u64::try_from(now.since_start().as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 
-    fn written(&self) -> Instant {
-        Instant::at(Duration::from_nanos(self.written.load(Relaxed)))
+    fn active(&self) -> Instant {
+        Instant::at(Duration::from_nanos(self.active.load(Relaxed)))
     }
 }
 
@@ -297,17 +325,16 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    async fn read(&self, mut stream: impl AsyncRead + Unpin, accepted: bool) -> Failure {
+    async fn read(&self, mut stream: impl AsyncRead + Unpin, way: Way) -> Failure {
         let limits = &self.shared.limits;
         let mut cut = Stream::new(limits.stream);
         let mut buffer = vec![0; READ];
-        let mut heard = self.shared.now.read();
         // A peer that connects has something to say.
-        let mut begun = accepted.then_some(heard);
+        let mut begun = (way == Way::Accepted).then(|| self.shared.now.read());
         loop {
             let deadline = match begun {
                 Some(begun) => begun + limits.message,
-                None => heard.max(self.progress.written()) + limits.idle,
+                None => self.progress.active() + limits.idle,
             };
             let read = tokio::select! {
                 read = stream.read(&mut buffer) => read,
@@ -316,7 +343,7 @@ impl Reading<'_> {
                     let now = self.shared.now.read();
                     match begun {
                         Some(_) if now >= deadline => return Failure::SlowSender,
-                        None if now >= self.progress.written() + limits.idle && now >= deadline => return Failure::Idle,
+                        None if now >= self.progress.active() + limits.idle => return Failure::Idle,
                         _ => continue,
                     }
                 }
@@ -326,7 +353,8 @@ impl Reading<'_> {
                 Ok(length) => buffer.get(..length).unwrap_or_default(),
                 Err(error) => return error.into(),
             };
-            heard = self.shared.now.read();
+            let heard = self.shared.now.read();
+            self.progress.active_at(heard);
             (0..self.progress.pings.swap(0, Relaxed)).for_each(|_| cut.ping_sent());
             cut.push(octets);
             let mut whole = false;

@@ -78,7 +78,7 @@ pub struct Limits {
     pub datagrams: usize,
     /// What came over connections and waits for the driver; then connections are not read.
     pub messages: usize,
-    /// Open connections, both ways.
+    /// Open connections, both ways; beyond it, accepted ones that were silent for `message` give way.
     pub connections: usize,
     /// Messages that wait for one connection; a peer that lets more pile up is disconnected.
     pub unsent: usize,
@@ -102,11 +102,12 @@ impl Default for Limits {
             datagrams: 2048,
             messages: 256,
             connections: 1024,
-            unsent: 256,
+            // A thousand calls of one trunk that end in one moment.
+            unsent: 4096,
             // Well before a request gives up by itself (64 * T1 = 32 s, RFC 3261 section 17.1).
             connect: Duration::from_secs(5),
-            // Far above the interval of keep-alives (RFC 5626 section 4.4.1: 120 s), and as short as NATs forget.
-            idle: Duration::from_secs(900),
+            // Above what refreshes a long call: Session-Expires is 1800 s by default (RFC 4028 section 4.2).
+            idle: Duration::from_secs(3600),
             // Whoever sent the first part of a message has given up on the answer by then: 64 * T1.
             message: Duration::from_secs(32),
             write: Duration::from_secs(32),

@@ -381,6 +381,39 @@ fn stores_that_start_together_migrate_once() {
     assert_eq!(mode, "wal");
 }
 
+#[tokio::test]
+async fn a_failing_place_is_tried_again_without_being_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("place");
+    std::fs::write(&place, "a file").unwrap();
+    let path = place.join("calls.db");
+    let store = Store::open(&path, Options { retry: Duration::from_millis(5), ..options() }).unwrap();
+    let mut watch = store.watch();
+    store.finished(&record());
+    std::fs::remove_file(&place).unwrap();
+    tokio::time::timeout(SOON, watch.wait_for(|health| health.error.is_none())).await.unwrap().unwrap();
+    store.flush(SOON).unwrap();
+    assert_eq!(statuses(&path), [Status::Completed]);
+}
+
+#[tokio::test]
+async fn a_call_in_progress_shows_that_it_lives() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("calls.db");
+    let store = Store::open(&path, Options { heartbeat: Duration::from_millis(5), ..options() }).unwrap();
+    store.started(&fresh("a"));
+    store.flush(SOON).unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let seen = || connection.query_row("SELECT seen_at FROM process", [], |row| row.get::<_, String>(0)).unwrap();
+    let first = seen();
+    let changed = async {
+        while seen() == first {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, changed).await.expect("no sign of life");
+}
+
 #[test]
 fn something_else_is_not_taken_for_a_database() {
     let directory = tempfile::tempdir().unwrap();
