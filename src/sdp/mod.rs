@@ -86,8 +86,9 @@ pub enum SdpError {
     },
 }
 
-/// `text` for an error message: printable, at most 80 characters.
+/// `text` for an error message: printable, at most 80 characters, without a key.
 fn excerpt(text: &str) -> String {
+    let text = text.split_inclusive("inline:").next().unwrap_or(text);
     let mut short: String =
         text.chars().take(80).map(|character| if character.is_control() { '.' } else { character }).collect();
     if text.chars().nth(80).is_some() {

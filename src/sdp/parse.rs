@@ -144,6 +144,10 @@ mod tests {
         for (text, expected) in [
             ("", "line 1: a session description begins with v=0, this one with \"\""),
             ("\r\n\r\n{\"json\": 1}", "line 3: a session description begins with v=0, this one with \"{\"json\": 1}\""),
+            (
+                "a=crypto:1 X inline:SECRET",
+                "line 1: a session description begins with v=0, this one with \"a=crypto:1 X inline:\"",
+            ),
             ("v=1\r\n", "line 1: a session description begins with v=0, this one with \"v=1\""),
             (
                 "v=0\r\ns=-\r\nm=audio\r\n",

@@ -44,6 +44,14 @@ fn plans_hold_what_was_agreed() {
 }
 
 #[test]
+fn packet_times_in_the_fmtp_of_opus_count() {
+    let (_, agreement) = Call::new(local())
+        .answer("m=audio 5000 RTP/AVP 96\na=rtpmap:96 opus/48000/2\na=fmtp:96 useinbandfec=1; ptime=40; maxptime=60")
+        .unwrap();
+    assert_eq!(agreement.plan.encoding.packet_time, Duration::from_millis(40));
+}
+
+#[test]
 fn rtcp_goes_where_the_far_end_wants_it() {
     for (attributes, expected) in [
         ("", "198.51.100.7:5001"),
@@ -113,6 +121,13 @@ fn answers_to_our_offer() {
     assert_eq!(plan.send_event, Some(TelephoneEvent { payload_type: 126, clock_rate: 8_000 }));
     assert_eq!(plan.receive_events, [TelephoneEvent { payload_type: 101, clock_rate: 8_000 }]);
     assert!(plan.rtcp_mux && plan.remote_rtcp == plan.remote_rtp && plan.srtp.is_none());
+
+    // What we did not offer is not agreed by the answer.
+    let mut call = Call::new(with(|l| (l.rtcp_mux, l.codecs) = (false, vec![Codec::Pcmu])));
+    call.offer();
+    let plan = call.answered("m=audio 5000 RTP/AVP 8 0\na=rtcp-mux").unwrap().plan;
+    assert!(!plan.rtcp_mux && plan.remote_rtcp.port() == 5001);
+    assert_eq!(plan.receive, [(0, Codec::Pcmu)]);
 
     // A number that is repeated without saying what it means.
     let mut call = Call::new(local());

@@ -129,3 +129,24 @@ fn a_plain_call_stays_plain_in_our_offers() {
     call.change(|l| l.srtp = SrtpPolicy::Required);
     assert!(streams(&call.offer()).contains("RTP/SAVP"));
 }
+
+#[test]
+fn a_new_address_of_ours_leaves_the_origin() {
+    let mut call = Call::new(with(|_| ()));
+    let first = String::from_utf8(call.offer()).unwrap();
+    call.answered("m=audio 5000 RTP/AVP 0").unwrap();
+    call.change(|l| (l.rtp, l.rtcp) = ("192.0.2.9:4100".parse().unwrap(), "192.0.2.9:4101".parse().unwrap()));
+    let moved = String::from_utf8(call.offer()).unwrap();
+    let origin = |text: &str| text.lines().nth(1).unwrap().to_owned();
+    assert_eq!(origin(&moved), origin(&first).replace(" 1 IN", " 2 IN"), "RFC 3264 section 8");
+    assert!(moved.contains("\r\nc=IN IP4 192.0.2.9\r\n") && moved.contains("m=audio 4100 "), "{moved}");
+}
+
+#[test]
+fn the_stream_in_use_is_kept() {
+    let mut call = Call::new(with(|_| ()));
+    call.answer("m=audio 0 RTP/AVP 0\nm=audio 5000 RTP/AVP 0").unwrap();
+    let (octets, agreement) = call.answer("m=audio 7000 RTP/AVP 0\nm=audio 5000 RTP/AVP 0").unwrap();
+    assert!(streams(&octets).starts_with("m=audio 0 RTP/AVP 0\nm=audio 4000 "), "{}", streams(&octets));
+    assert!(!agreement.changed.any());
+}

@@ -106,6 +106,21 @@ fn answers_are_these_texts() {
             format!("m=audio 4000 RTP/AVPF 0\n{G711}a=ptime:30\na=rtcp-mux\na=sendonly\n"),
         ),
         (
+            "our own RTCP port says nothing where RTCP comes with RTP",
+            with(|l| {
+                l.codecs = vec![Codec::Pcmu];
+                l.rtcp = "192.0.2.1:4007".parse().unwrap();
+            }),
+            "m=audio 5000 RTP/AVP 0\na=rtcp-mux",
+            format!("m=audio 4000 RTP/AVP 0\n{G711}a=ptime:20\na=rtcp-mux\na=sendrecv\n"),
+        ),
+        (
+            "stereo G.711 is another format",
+            with(|l| l.codecs = vec![Codec::Pcmu]),
+            "m=audio 5000 RTP/AVP 97 98\na=rtpmap:97 PCMU/8000/2\na=rtpmap:98 PCMU/8000/1",
+            format!("m=audio 4000 RTP/AVP 98\na=rtpmap:98 PCMU/8000\n{end}"),
+        ),
+        (
             "no rtcp-mux where we do not; our own RTCP port",
             with(|l| {
                 (l.codecs, l.rtcp_mux) = (vec![Codec::Pcmu], false);

@@ -401,5 +401,8 @@ mod tests {
         assert_eq!(numbers.number(Meaning::Event(48_000)), 96);
         assert_eq!(numbers.number(Meaning::Event(8_000)), 98);
         assert_eq!(numbers.number(Meaning::Audio(Codec::Pcma)), 8);
+        // The far end uses our number for something else.
+        numbers.learn(&[Format::new(97, "G726-32", 8_000, None)]);
+        assert_eq!(numbers.number(Meaning::Audio(Codec::Opus)), 99);
     }
 }

@@ -179,9 +179,11 @@ impl Changed {
 pub struct Negotiation {
     local: Local,
     session: u64,
+    /// Version of the description that we sent last.
+    version: u64,
     exchange: Exchange,
     agreed: Option<Agreed>,
-    /// The description that we sent last; its version is in its origin.
+    /// The description that we sent last.
     sent: Option<Session>,
     /// Every stream that the call ever had, in order (RFC 3264 section 8).
     streams: Vec<Stream>,
@@ -230,6 +232,7 @@ impl Negotiation {
             local,
             // 31 bits: some gateways read the session id into a signed 32-bit integer.
             session: u64::from(random.u32() >> 1),
+            version: Self::FIRST_VERSION,
             exchange: Exchange::Settled,
             agreed: None,
             sent: None,
@@ -268,7 +271,8 @@ impl Negotiation {
         self.sent.as_ref().map(|session| session.to_bytes().into())
     }
 
-    /// Our offer was refused: what was agreed before still holds (RFC 3264 section 8).
+    /// Our offer was refused: what was agreed before still holds (RFC 3264 section 8). What [`set_local`](Self::set_local)
+    /// changed for it is up to the caller to take back.
     pub fn withdraw(&mut self) {
         if self.is_pending() {
             self.exchange = Exchange::Settled;
@@ -285,22 +289,19 @@ impl Negotiation {
             },
         );
         let mut session = Session {
-            origin: None,
+            origin: self.sent.as_ref().and_then(|sent| sent.origin.clone()),
             name: String::new(),
             connection: Some(Connection::new(address)),
             times,
             attributes: Vec::new(),
             media: media.collect(),
         };
-        let version = match &self.sent {
-            None => Self::FIRST_VERSION,
-            Some(sent) => {
-                let version = sent.origin.as_ref().and_then(|origin| origin.version.parse().ok()).unwrap_or(0);
-                session.origin = Some(Origin::new(self.session, version, address));
-                if *sent == session { version } else { version + 1 }
-            }
-        };
-        session.origin = Some(Origin::new(self.session, version, address));
+        if self.sent.as_ref().is_some_and(|sent| *sent != session) {
+            self.version += 1;
+        }
+        // Nothing of the origin but its version ever changes, not even when our address does (RFC 3264 section 8).
+        let origin = session.origin.get_or_insert_with(|| Origin::new(self.session, self.version, address));
+        origin.version = self.version.to_string();
         let octets = session.to_bytes().into();
         self.sent = Some(session);
         octets

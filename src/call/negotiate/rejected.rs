@@ -141,12 +141,13 @@ impl Rejected {
         match self {
             Rejected::NoAudio { .. } | Rejected::Refused | Rejected::Glare | Rejected::NoOffer => 0,
             Rejected::Transport { .. } => 1,
-            Rejected::SrtpOff { .. } | Rejected::SrtpRequired { .. } | Rejected::Keys { .. } => 2,
+            Rejected::SrtpOff { .. } | Rejected::SrtpRequired { .. } => 2,
+            Rejected::Keys { .. } => 3,
             Rejected::Malformed(_)
             | Rejected::AddressFamily { .. }
             | Rejected::Multicast { .. }
-            | Rejected::HostName { .. } => 3,
-            Rejected::NoCodec { .. } => 4,
+            | Rejected::HostName { .. } => 4,
+            Rejected::NoCodec { .. } => 5,
         }
     }
 }
