@@ -99,6 +99,11 @@ fn both_ends_come_to_one_call() {
                 continue;
             }
         };
+        for ours in [&offer, &answer] {
+            // Another reader finds the same in it, line for line.
+            let read = sdp_types::Session::parse(ours).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            assert_eq!(read.to_string().as_bytes(), &ours[..], "seed {seed}");
+        }
         let at_a = a.answered(&answer).unwrap_or_else(|rejected| panic!("seed {seed}: {rejected}"));
         assert_mirror(seed, (&at_a.plan, &at), (&at_b.plan, &bt));
         agreed += 1;
