@@ -23,9 +23,13 @@
 pub mod audio;
 pub mod call;
 pub mod cli;
+pub mod config;
 pub mod driver;
+pub mod engine;
+pub mod loopback;
 pub mod media;
 pub mod net;
+pub mod phone;
 pub mod random;
 pub mod sdp;
 pub mod sip;

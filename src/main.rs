@@ -1,1 +1,5 @@
-fn main() {}
+//! The program: see `sidetone --help`.
+
+fn main() -> std::process::ExitCode {
+    sidetone::cli::run()
+}

@@ -1,12 +1,14 @@
 //! `sidetone history`: the calls in the database, as a table, as CSV or as JSON.
 
+use super::arguments::HistoryArguments;
+use super::{Exit, fail};
 use crate::call::record::Record;
 use crate::store::{self, Query, Reader, StoreError};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How calls are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -93,6 +95,30 @@ enum Cell {
     Talk(&'static str),
     Protected(&'static str),
     Number(&'static str, usize),
+}
+
+pub(super) fn run(verb: &HistoryArguments, db: Option<PathBuf>, json: bool) -> Exit {
+    let query = Query {
+        direction: verb.direction,
+        status: verb.status,
+        number: verb.number.clone(),
+        account: verb.account.clone(),
+        limit: Some(verb.limit),
+    };
+    let format = match (json, verb.csv) {
+        (true, _) => Format::Json,
+        (false, true) => Format::Csv,
+        (false, false) => Format::Table,
+    };
+    let records = match read(&db.unwrap_or_else(store::default_path), &query) {
+        Ok(records) => records,
+        Err(error) => return fail(Exit::Failed, &error),
+    };
+    match print(&records, format, &TimeZone::system(), &mut io::stdout().lock()) {
+        // Whoever reads has read enough: `sidetone history | head`.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(Exit::Failed, &error),
+        _ => Exit::Ok,
+    }
 }
 
 /// The calls that `query` asks for, newest first; none if there is no database at `path` yet. Calls of dead processes

@@ -1,6 +1,9 @@
 //! The thin drivers around the pure rooms: they own clocks, sockets and threads, and know nothing else.
 
 mod clock;
+mod entropy;
 pub mod media;
+pub mod signalling;
 
 pub use clock::Clock;
+pub use entropy::entropy;

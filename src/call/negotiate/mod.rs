@@ -16,12 +16,14 @@
 
 mod address;
 mod answer;
+mod capabilities;
 mod codecs;
 pub mod fuzz;
 mod keys;
 mod offer;
 mod rejected;
 
+pub use capabilities::capabilities;
 pub use fuzz::fuzz_negotiation;
 pub use rejected::Rejected;
 

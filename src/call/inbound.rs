@@ -1,0 +1,145 @@
+//! A call that comes in.
+
+use super::life::{Call, Desk, GaveUp, Media, Purpose, Stage, warning};
+use super::negotiate::{Local, Negotiation};
+use super::outbound::Start;
+use super::output::{Moment, Output};
+use super::record::CallDirection;
+use crate::sip::agent::{Invitation, Refused};
+use crate::sip::header::Header;
+use crate::sip::message;
+use bytes::Bytes;
+use std::net::SocketAddr;
+
+impl Call {
+    /// A call whose invitation just came in: ports are opened for the answer, then it rings.
+    pub fn inbound(desk: &mut Desk<'_>, start: Start, invitation: &Invitation) -> Self {
+        let purpose = Purpose::Answer { offer: invitation.offer.clone(), answer: false };
+        let mut call = start.call(desk, CallDirection::Inbound, Stage::Opening(purpose));
+        call.note_peer(&invitation.headers);
+        call.record.transport = Some(invitation.source.transport.to_string());
+        if let Some(display) = &invitation.from.display {
+            call.record.metadata.insert("display_name".into(), display.as_str().into());
+        }
+        call.tell(desk, Moment::Initiated);
+        call.media = Media::Opening;
+        desk.out.push_back(Output::OpenMedia { call: call.id, local: invitation.source.local.ip() });
+        call
+    }
+
+    pub(super) fn ports_opened(&mut self, desk: &mut Desk<'_>, rtp: SocketAddr) {
+        self.media = Media::Open;
+        let local = Local {
+            codecs: self.options.codecs.clone(),
+            packet_time: self.options.packet_time,
+            srtp: self.options.srtp,
+            ..Local::new(rtp)
+        };
+        self.negotiation = Some(Negotiation::new(local, desk.random));
+        match std::mem::replace(&mut self.stage, Stage::Routing) {
+            Stage::Opening(Purpose::Offer) => self.send_offer(desk),
+            Stage::Opening(Purpose::Answer { offer, answer }) => self.alert(desk, offer, answer),
+            stage => {
+                let ending = matches!(stage, Stage::Ending { .. });
+                self.stage = stage;
+                if ending {
+                    self.close_media(desk);
+                }
+            }
+        }
+    }
+
+    /// Rings here, unless nothing of the offer fits: then it is refused before anybody is disturbed.
+    fn alert(&mut self, desk: &mut Desk<'_>, offer: Option<Bytes>, answer: bool) {
+        let Some(negotiation) = &mut self.negotiation else { return };
+        let sdp = match &offer {
+            Some(offer) => match negotiation.answer(offer, desk.random) {
+                Ok((sdp, _)) => sdp,
+                Err(rejected) => {
+                    let status = message::Status(rejected.status());
+                    let headers = warning(rejected.warning());
+                    self.gave_up = Some(GaveUp::Media(rejected.to_string()));
+                    let _ = desk.agent.reject(desk.now, self.session, status, None, headers);
+                    return;
+                }
+            },
+            None => negotiation.offer(desk.random),
+        };
+        self.stage = Stage::Alerting { sdp };
+        if answer {
+            let _ = self.answer(desk);
+        } else if desk.agent.ring(desk.now, self.session, message::Status(180), None).is_ok() {
+            self.rang(desk, false);
+        }
+    }
+
+    /// Answers: 200 with our session description, and media starts.
+    ///
+    /// # Errors
+    /// When the call is not one that waits for an answer.
+    pub fn answer(&mut self, desk: &mut Desk<'_>) -> Result<(), Refused> {
+        let sdp = match &mut self.stage {
+            Stage::Opening(Purpose::Answer { answer, .. }) => {
+                *answer = true;
+                return Ok(());
+            }
+            Stage::Alerting { sdp } => sdp.clone(),
+            stage => {
+                let state = match stage {
+                    Stage::Talking => "answered already",
+                    Stage::Ending { .. } | Stage::Ended => "over",
+                    _ => "outbound",
+                };
+                return Err(Refused::WrongState { session: self.session, command: "answer", state });
+            }
+        };
+        desk.agent.answer(desk.now, self.session, sdp)?;
+        self.answered(desk, 200, "OK");
+        // Without an offer in the INVITE the plan comes with the ACK.
+        self.run_media(desk);
+        Ok(())
+    }
+
+    /// Declines.
+    ///
+    /// # Errors
+    /// When the call is not one that waits for an answer.
+    pub fn reject(
+        &mut self,
+        desk: &mut Desk<'_>,
+        status: message::Status,
+        headers: Vec<Header>,
+    ) -> Result<(), Refused> {
+        desk.agent.reject(desk.now, self.session, status, None, headers)
+    }
+
+    /// The ACK came; it may carry the answer to an offer of ours.
+    pub fn handle_confirmed(&mut self, desk: &mut Desk<'_>, answer: Option<&Bytes>) {
+        let Some(negotiation) = &mut self.negotiation else { return };
+        if !negotiation.is_pending() {
+            return;
+        }
+        let was_held = negotiation.is_held();
+        let first = negotiation.plan().is_none();
+        let agreed = match answer {
+            Some(answer) => negotiation.answered(answer).map_err(|rejected| rejected.to_string()),
+            None => Err("the far end sent its ACK without an answer to our offer".to_owned()),
+        };
+        match agreed {
+            Ok(agreement) => {
+                if first || agreement.changed.any() {
+                    self.run_media(desk);
+                }
+                if !first {
+                    self.tell_hold(desk, was_held);
+                }
+            }
+            Err(why) if first => {
+                self.gave_up = Some(GaveUp::Media(why));
+                let _ = desk.agent.hangup(desk.now, self.session, None);
+            }
+            // What was agreed before still holds (RFC 3264 section 8).
+            Err(_) => negotiation.withdraw(),
+        }
+    }
+}

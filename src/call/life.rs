@@ -1,0 +1,390 @@
+//! One call, from its start to its record.
+//!
+//! ```text
+//!  outbound   Routing ─ Route ─▶ Opening ─ ports ─▶ Calling ─ 200 ─▶ Talking ─┐
+//!  inbound    Opening ─ ports ─▶ Alerting ─ answer() ─▶ Talking ──────────────┤
+//!                                                                             ▼
+//!             every stage ── the session ended ──▶ Ending ── media closed ──▶ Ended
+//! ```
+
+use super::negotiate::{Negotiation, SrtpPolicy};
+use super::output::{CallId, Event, MediaEvent, Moment, Output};
+use super::record::{CallDirection, EndedBy, Record, Status};
+use super::status::final_status;
+use crate::media::plan::{Codec, Plan};
+use crate::media::quality::Report;
+use crate::random::Random;
+use crate::sip::agent::{self, Agent, SessionId};
+use crate::sip::header::{Header, Headers, Name};
+use crate::sip::message;
+use crate::time::{Duration, Instant, Wall};
+use bytes::Bytes;
+use serde_json::Value;
+use std::collections::VecDeque;
+
+/// How long media may take to close before the record is completed without its last words.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// What a call may use for its media.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaOptions {
+    /// Codecs in our order of preference.
+    pub codecs: Vec<Codec>,
+    /// Audio per packet.
+    pub packet_time: Duration,
+    /// Encryption.
+    pub srtp: SrtpPolicy,
+}
+
+impl Default for MediaOptions {
+    /// Every codec, 20 ms, SRTP off: what a trunk takes that nobody told otherwise.
+    fn default() -> Self {
+        Self { codecs: Codec::ALL.to_vec(), packet_time: Duration::from_millis(20), srtp: SrtpPolicy::Off }
+    }
+}
+
+/// What a call works with for the length of one step.
+pub struct Desk<'a> {
+    /// The time of the step.
+    pub now: Instant,
+    /// Wall time.
+    pub wall: Wall,
+    /// Signalling.
+    pub agent: &'a mut Agent,
+    /// Chance.
+    pub random: &'a mut Random,
+    /// What the step leads to.
+    pub out: &'a mut VecDeque<Output>,
+}
+
+/// Where a call stands.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Outbound: the way is not known yet.
+    Routing,
+    /// The RTP ports are being opened.
+    Opening(Purpose),
+    /// Outbound: the INVITE is out; rings at most until `limit`.
+    Calling {
+        /// When we give up.
+        limit: Instant,
+    },
+    /// Inbound: it rings here; `sdp` waits to be sent with the 200.
+    Alerting {
+        /// Our answer, or our offer if the INVITE had none.
+        sdp: Bytes,
+    },
+    /// Answered.
+    Talking,
+    /// The session is over, media is closing.
+    Ending {
+        /// When the record is completed without it.
+        deadline: Instant,
+    },
+    /// Nothing follows.
+    Ended,
+}
+
+/// What the RTP ports are opened for.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// Our offer.
+    Offer,
+    /// Our answer to this offer (our offer, if there was none); `answer` when the user answered already.
+    Answer {
+        /// The far end's offer.
+        offer: Option<Bytes>,
+        /// The user did not wait for the ports.
+        answer: bool,
+    },
+}
+
+/// Where the media of a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Media {
+    /// No ports.
+    Closed,
+    /// Asked for.
+    Opening,
+    /// Ports are bound.
+    Open,
+    /// Packets flow.
+    Running,
+    /// Asked to close.
+    Closing,
+}
+
+/// One call.
+#[derive(Debug)]
+pub struct Call {
+    pub(super) id: CallId,
+    pub(super) session: SessionId,
+    pub(super) options: MediaOptions,
+    pub(super) ring_limit: Duration,
+    pub(super) record: Box<Record>,
+    pub(super) stage: Stage,
+    pub(super) media: Media,
+    pub(super) negotiation: Option<Negotiation>,
+    pub(super) answered_at: Option<Instant>,
+    /// Why we ended it ourselves, when it was not the user's wish.
+    pub(super) gave_up: Option<GaveUp>,
+}
+
+/// Why we ended a call that the user had not ended.
+#[derive(Debug)]
+pub(super) enum GaveUp {
+    /// It rang too long.
+    RingLimit,
+    /// Media or its negotiation failed; a sentence.
+    Media(String),
+}
+
+impl Call {
+    /// Which.
+    pub fn id(&self) -> CallId {
+        self.id
+    }
+
+    /// Its SIP session.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// The record as it stands.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Is it over, record and all?
+    pub fn is_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended)
+    }
+
+    /// When [`Call::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Calling { limit } => Some(limit),
+            Stage::Ending { deadline } => Some(deadline),
+            _ => None,
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, desk: &mut Desk<'_>) {
+        match self.stage {
+            Stage::Calling { limit } if desk.now >= limit => {
+                self.gave_up = Some(GaveUp::RingLimit);
+                // The limit is over once; the session now ends by itself, within the time of its transactions.
+                self.stage = Stage::Calling { limit: desk.now + Duration::from_secs(3600) };
+                let _ = desk.agent.hangup(desk.now, self.session, None);
+            }
+            Stage::Ending { deadline } if desk.now >= deadline => self.finish(desk),
+            _ => {}
+        }
+    }
+
+    /// Ends the call as its state wants.
+    ///
+    /// # Errors
+    /// When it is over already.
+    pub fn hangup(&mut self, desk: &mut Desk<'_>) -> Result<(), agent::Refused> {
+        desk.agent.hangup(desk.now, self.session, None)
+    }
+
+    /// Sends DTMF digits by RFC 4733.
+    ///
+    /// # Errors
+    /// When the call is not answered, or the far end takes no telephone events.
+    pub fn dtmf(&mut self, desk: &mut Desk<'_>, digits: &str) -> Result<(), DtmfRefused> {
+        if !matches!(self.stage, Stage::Talking) || self.media != Media::Running {
+            return Err(DtmfRefused::NotAnswered);
+        }
+        if self.plan().is_none_or(|plan| plan.send_event.is_none()) {
+            return Err(DtmfRefused::NoTelephoneEvents);
+        }
+        desk.out.push_back(Output::SendDtmf { call: self.id, digits: digits.to_owned() });
+        Ok(())
+    }
+
+    /// What media reported.
+    pub fn handle_media(&mut self, desk: &mut Desk<'_>, event: MediaEvent) {
+        match event {
+            MediaEvent::Opened(rtp) => self.ports_opened(desk, rtp),
+            MediaEvent::Failed(why) => self.media_failed(desk, why),
+            MediaEvent::Quality(report) => {
+                self.record.quality = *report;
+                self.tell(desk, Moment::Quality);
+            }
+            MediaEvent::Dtmf { digit, duration } => {
+                self.record.dtmf_received.push(digit);
+                self.tell(desk, Moment::Dtmf { digit, duration });
+            }
+            MediaEvent::Finished { report, recording } => {
+                self.media = Media::Closed;
+                if *report != Report::default() {
+                    self.record.quality = *report;
+                }
+                self.record.recording = recording;
+                if matches!(self.stage, Stage::Ending { .. }) {
+                    self.finish(desk);
+                }
+            }
+        }
+    }
+
+    fn media_failed(&mut self, desk: &mut Desk<'_>, why: String) {
+        if matches!(self.media, Media::Opening) {
+            self.media = Media::Closed;
+        }
+        match self.stage {
+            Stage::Ending { .. } if self.media == Media::Closed => self.finish(desk),
+            Stage::Ending { .. } | Stage::Ended => {}
+            _ => self.give_up(desk, why),
+        }
+    }
+
+    /// Ends the call because its media cannot go on.
+    pub(super) fn give_up(&mut self, desk: &mut Desk<'_>, why: String) {
+        self.gave_up = Some(GaveUp::Media(why));
+        let inbound = self.record.direction == CallDirection::Inbound && self.answered_at.is_none();
+        let refused = if inbound {
+            desk.agent.reject(desk.now, self.session, message::Status(500), None, Vec::new())
+        } else {
+            desk.agent.hangup(desk.now, self.session, None)
+        };
+        // A session that is over by now tells so by itself.
+        let _ = refused;
+    }
+
+    /// The session is over: completes the record and closes media.
+    pub fn handle_ended(
+        &mut self,
+        desk: &mut Desk<'_>,
+        by: agent::EndedBy,
+        status: Option<message::Status>,
+        reason: &str,
+        headers: &Headers,
+    ) {
+        let ended_by = match by {
+            agent::EndedBy::Local => EndedBy::Local,
+            agent::EndedBy::Remote => EndedBy::Remote,
+            agent::EndedBy::Timeout | agent::EndedBy::Transport => EndedBy::Network,
+        };
+        let answered = self.answered_at.is_some();
+        let code = status.map(|status| status.0);
+        self.note_peer(headers);
+        let record = &mut self.record;
+        record.ended_at = Some(desk.wall.at(desk.now));
+        record.ended_by = Some(ended_by);
+        record.talk_seconds = self.answered_at.map(|answered| desk.now.since(answered).as_secs_f64());
+        if !answered {
+            record.sip_code = code;
+            record.sip_reason = code.map(|_| reason.to_owned());
+        }
+        if !reason.is_empty() && (answered || code.is_none()) {
+            record.metadata.insert("reason".into(), reason.into());
+        }
+        for (name, key) in [(Name::Reason, "reason_header"), (Name::Warning, "warning")] {
+            if let Some(value) = headers.get(&name) {
+                record.metadata.insert(key.into(), value.into());
+            }
+        }
+        let ring_limit = matches!(self.gave_up, Some(GaveUp::RingLimit));
+        record.status =
+            final_status(record.direction, answered, ended_by, code, record.ringing_at.is_some(), ring_limit);
+        match &self.gave_up {
+            Some(GaveUp::Media(why)) => {
+                record.status = Status::Failed;
+                record.metadata.insert("reason".into(), why.as_str().into());
+            }
+            Some(GaveUp::RingLimit) => {
+                let why = format!("it rang for {} s without an answer", self.ring_limit.as_secs());
+                record.metadata.insert("reason".into(), why.into());
+            }
+            None => {}
+        }
+        self.stage = Stage::Ending { deadline: desk.now + CLOSING };
+        match self.media {
+            Media::Closed => self.finish(desk),
+            Media::Open | Media::Running => self.close_media(desk),
+            Media::Opening | Media::Closing => {}
+        }
+    }
+
+    pub(super) fn close_media(&mut self, desk: &mut Desk<'_>) {
+        self.media = Media::Closing;
+        desk.out.push_back(Output::CloseMedia { call: self.id });
+    }
+
+    fn finish(&mut self, desk: &mut Desk<'_>) {
+        self.stage = Stage::Ended;
+        self.tell(desk, Moment::Ended);
+    }
+
+    /// The plan in force.
+    pub(super) fn plan(&self) -> Option<&Plan> {
+        self.negotiation.as_ref().and_then(Negotiation::plan)
+    }
+
+    /// Starts media by the plan in force, or has it follow that plan.
+    pub(super) fn run_media(&mut self, desk: &mut Desk<'_>) {
+        let Some(plan) = self.plan().cloned() else { return };
+        self.record.codec = Some(plan.encoding.codec.name().to_owned());
+        self.record.ptime_ms = u32::try_from(plan.encoding.packet_time.as_millis()).ok();
+        self.record.srtp = plan.srtp.as_ref().map(|srtp| srtp.suite.name().to_owned());
+        let plan = Box::new(plan);
+        match self.media {
+            Media::Open => {
+                self.media = Media::Running;
+                desk.out.push_back(Output::StartMedia { call: self.id, plan });
+            }
+            Media::Running => desk.out.push_back(Output::UpdateMedia { call: self.id, plan }),
+            Media::Closed | Media::Opening | Media::Closing => {}
+        }
+    }
+
+    pub(super) fn answered(&mut self, desk: &mut Desk<'_>, code: u16, reason: &str) {
+        self.answered_at = Some(desk.now);
+        self.record.answered_at = Some(desk.wall.at(desk.now));
+        self.record.sip_code = Some(code);
+        self.record.sip_reason = Some(reason.to_owned());
+        self.stage = Stage::Talking;
+        self.tell(desk, Moment::Answered);
+    }
+
+    pub(super) fn rang(&mut self, desk: &mut Desk<'_>, early_media: bool) {
+        self.record.ringing_at.get_or_insert(desk.wall.at(desk.now));
+        self.tell(desk, Moment::Ringing { early_media });
+    }
+
+    /// Keeps what headers tell of the far end.
+    pub(super) fn note_peer(&mut self, headers: &Headers) {
+        let name = if headers.get(&Name::UserAgent).is_some() { Name::UserAgent } else { Name::Server };
+        if let Some(agent) = headers.get(&name) {
+            self.record.metadata.entry("user_agent").or_insert_with(|| agent.into());
+        }
+        if let Some(call_id) = headers.call_id() {
+            self.record.metadata.entry("call_id").or_insert_with(|| Value::from(call_id));
+        }
+    }
+
+    pub(super) fn tell(&self, desk: &mut Desk<'_>, moment: Moment) {
+        desk.out.push_back(Output::Event(Event { call: self.id, moment, record: self.record.clone() }));
+    }
+}
+
+/// A Warning header of this value, in the form of a list of headers.
+pub(super) fn warning(value: Option<String>) -> Vec<Header> {
+    value.map(|value| Header { name: Name::Warning, value: value.into() }).into_iter().collect()
+}
+
+/// Why digits are not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DtmfRefused {
+    /// There is no one to hear them.
+    #[error("the call is not answered, so no DTMF can be sent; wait for the answer")]
+    NotAnswered,
+    /// The far end did not negotiate RFC 4733.
+    #[error("the far end takes no telephone-events (RFC 4733), so no DTMF can be sent")]
+    NoTelephoneEvents,
+}

@@ -1,0 +1,223 @@
+//! A call that we make.
+
+use super::life::{Call, Desk, GaveUp, Media, MediaOptions, Purpose, Stage, warning};
+use super::negotiate::Negotiation;
+use super::output::{CallId, Moment, Output};
+use super::record::{CallDirection, Record, Status};
+use crate::media::quality::Report;
+use crate::random::Random;
+use crate::sip::agent::SessionId;
+use crate::sip::header::Headers;
+use crate::sip::hop::Hop;
+use crate::sip::message;
+use crate::time::{Duration, Instant, Wall};
+use bytes::Bytes;
+
+/// What is known of a call that starts.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Its name.
+    pub id: CallId,
+    /// Its SIP session.
+    pub session: SessionId,
+    /// The caller's address.
+    pub from: String,
+    /// The called address.
+    pub to: String,
+    /// Our own number or user part.
+    pub number: Option<String>,
+    /// Our account.
+    pub account: Option<String>,
+    /// What its media may use.
+    pub options: MediaOptions,
+    /// How long it may ring.
+    pub ring_limit: Duration,
+}
+
+impl Start {
+    pub(super) fn record(
+        &self,
+        now: Instant,
+        wall: Wall,
+        random: &mut Random,
+        direction: CallDirection,
+    ) -> Box<Record> {
+        let created_at = wall.at(now);
+        let mut entropy = [0; 10];
+        random.fill(&mut entropy);
+        let millis = u64::try_from(created_at.as_millisecond()).unwrap_or_default();
+        Box::new(Record {
+            id: uuid::Builder::from_unix_timestamp_millis(millis, &entropy).into_uuid().to_string(),
+            direction,
+            status: Status::InProgress,
+            from: self.from.clone(),
+            to: self.to.clone(),
+            number: self.number.clone(),
+            account: self.account.clone(),
+            sip_code: None,
+            sip_reason: None,
+            ended_by: None,
+            created_at,
+            ringing_at: None,
+            answered_at: None,
+            ended_at: None,
+            talk_seconds: None,
+            codec: None,
+            ptime_ms: None,
+            transport: None,
+            srtp: None,
+            recording: None,
+            dtmf_received: String::new(),
+            quality: Report::default(),
+            metadata: serde_json::Map::new(),
+        })
+    }
+
+    pub(super) fn call(self, desk: &mut Desk<'_>, direction: CallDirection, stage: Stage) -> Call {
+        let record = self.record(desk.now, desk.wall, desk.random, direction);
+        Call {
+            id: self.id,
+            session: self.session,
+            options: self.options,
+            ring_limit: self.ring_limit,
+            record,
+            stage,
+            media: Media::Closed,
+            negotiation: None,
+            answered_at: None,
+            gave_up: None,
+        }
+    }
+}
+
+impl Call {
+    /// A call whose session was just made by [`Agent::invite`](crate::sip::agent::Agent::invite).
+    pub fn outbound(desk: &mut Desk<'_>, start: Start) -> Self {
+        let call = start.call(desk, CallDirection::Outbound, Stage::Routing);
+        call.tell(desk, Moment::Initiated);
+        call
+    }
+
+    /// The way is known: ports are opened on the address that leads there.
+    pub fn handle_route(&mut self, desk: &mut Desk<'_>, hop: Hop) {
+        self.record.transport = Some(hop.transport.to_string());
+        self.stage = Stage::Opening(Purpose::Offer);
+        self.media = Media::Opening;
+        desk.out.push_back(Output::OpenMedia { call: self.id, local: hop.local.ip() });
+    }
+
+    pub(super) fn send_offer(&mut self, desk: &mut Desk<'_>) {
+        let Some(negotiation) = &mut self.negotiation else { return };
+        let offer = negotiation.offer(desk.random);
+        self.stage = Stage::Calling { limit: desk.now + self.ring_limit };
+        // A session that is over by now tells so by itself.
+        let _ = desk.agent.offer(desk.now, self.session, Some(offer));
+    }
+
+    /// A provisional response: it rings, perhaps with sound.
+    pub fn handle_progress(&mut self, desk: &mut Desk<'_>, headers: &Headers, body: Option<&Bytes>) {
+        self.note_peer(headers);
+        let early = match (body, &mut self.negotiation) {
+            // An early answer that we cannot use is no reason to give up: the final one counts.
+            (Some(body), Some(negotiation)) => negotiation.answered(body).ok(),
+            _ => None,
+        };
+        if let Some(agreement) = &early
+            && (self.media == Media::Open || agreement.changed.any())
+        {
+            self.run_media(desk);
+        }
+        self.rang(desk, early.is_some());
+    }
+
+    /// The call was accepted.
+    pub fn handle_answered(&mut self, desk: &mut Desk<'_>, answer: &Answer<'_>) {
+        self.note_peer(answer.headers);
+        self.record.transport = Some(answer.source.transport.to_string());
+        self.answered(desk, answer.status.0, answer.reason);
+        let Some(negotiation) = &mut self.negotiation else { return };
+        let agreed = match (answer.body, answer.wants_answer) {
+            (Some(offer), true) => match negotiation.answer(offer, desk.random) {
+                Ok((sdp, agreement)) => {
+                    let _ = desk.agent.ack_answer(desk.now, self.session, sdp);
+                    Ok(agreement)
+                }
+                Err(rejected) => Err(rejected.to_string()),
+            },
+            (Some(body), false) => negotiation.answered(body).map_err(|rejected| rejected.to_string()),
+            // RFC 3261 section 13.2.1: the answer may have come with a reliable provisional response, or, with peers
+            // that are not strict, with any 183 whose SDP we took already.
+            (None, _) => match negotiation.plan() {
+                Some(_) => return,
+                None => Err("the far end accepted the call without a session description".to_owned()),
+            },
+        };
+        match agreed {
+            Ok(agreement) => {
+                if self.media == Media::Open || agreement.changed.any() {
+                    self.run_media(desk);
+                }
+            }
+            Err(why) => {
+                self.gave_up = Some(GaveUp::Media(why));
+                let _ = desk.agent.hangup(desk.now, self.session, None);
+            }
+        }
+    }
+
+    /// The far end wants to change the session: hold, another address, another codec.
+    pub fn handle_reoffer(&mut self, desk: &mut Desk<'_>, offer: Option<&Bytes>) {
+        let Some(negotiation) = &mut self.negotiation else { return };
+        let Some(offer) = offer else {
+            let sdp = negotiation.offer(desk.random);
+            let _ = desk.agent.accept_reoffer(desk.now, self.session, sdp);
+            return;
+        };
+        let was_held = negotiation.is_held();
+        match negotiation.answer(offer, desk.random) {
+            Ok((sdp, agreement)) => {
+                let _ = desk.agent.accept_reoffer(desk.now, self.session, sdp);
+                if agreement.changed.any() {
+                    self.run_media(desk);
+                }
+                self.tell_hold(desk, was_held);
+            }
+            Err(rejected) => {
+                let status = message::Status(rejected.status());
+                let _ = desk.agent.refuse_reoffer(desk.now, self.session, status, warning(rejected.warning()));
+            }
+        }
+    }
+
+    /// The far end took its change back.
+    pub fn handle_reoffer_withdrawn(&mut self) {
+        if let Some(negotiation) = &mut self.negotiation {
+            negotiation.withdraw();
+        }
+    }
+
+    pub(super) fn tell_hold(&self, desk: &mut Desk<'_>, was_held: bool) {
+        match (was_held, self.negotiation.as_ref().is_some_and(Negotiation::is_held)) {
+            (false, true) => self.tell(desk, Moment::Held),
+            (true, false) => self.tell(desk, Moment::Resumed),
+            _ => {}
+        }
+    }
+}
+
+/// A 2xx to our INVITE.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// 200.
+    pub status: message::Status,
+    /// Its reason phrase.
+    pub reason: &'a str,
+    /// All headers.
+    pub headers: &'a Headers,
+    /// Its session description.
+    pub body: Option<&'a Bytes>,
+    /// The body is an offer; our answer goes with the ACK.
+    pub wants_answer: bool,
+    /// The hop that it came by.
+    pub source: Hop,
+}

@@ -1,0 +1,124 @@
+//! What a call asks of its driver and tells its user.
+
+use super::record::Record;
+use crate::media::plan::Plan;
+use crate::media::quality::Report;
+use crate::time::Duration;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// Names a call for the life of an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub u64);
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "call {}", self.0)
+    }
+}
+
+/// What to do next, in this order.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Open a pair of RTP ports on `local`; answered by [`MediaEvent::Opened`] or [`MediaEvent::Failed`].
+    OpenMedia {
+        /// Whose.
+        call: CallId,
+        /// Our address on the way to the far end.
+        local: IpAddr,
+    },
+    /// Run media by this plan.
+    StartMedia {
+        /// Whose.
+        call: CallId,
+        /// Addresses, encodings, keys.
+        plan: Box<Plan>,
+    },
+    /// The session was renegotiated.
+    UpdateMedia {
+        /// Whose.
+        call: CallId,
+        /// The new plan.
+        plan: Box<Plan>,
+    },
+    /// Send these DTMF digits.
+    SendDtmf {
+        /// Whose.
+        call: CallId,
+        /// `0-9 * # A-D`.
+        digits: String,
+    },
+    /// Stop media and give the ports back; answered by [`MediaEvent::Finished`], also when nothing had started.
+    CloseMedia {
+        /// Whose.
+        call: CallId,
+    },
+    /// Tell the user.
+    Event(Event),
+}
+
+/// What the media of a call reports.
+#[derive(Clone, Debug)]
+pub enum MediaEvent {
+    /// The ports are open: the RTP address that the session description carries.
+    Opened(SocketAddr),
+    /// The ports could not be opened, or media broke; a sentence.
+    Failed(String),
+    /// Quality up to now.
+    Quality(Box<Report>),
+    /// The far end sent a DTMF digit (RFC 4733).
+    Dtmf {
+        /// `0-9 * # A-D`.
+        digit: char,
+        /// How long it was held.
+        duration: Duration,
+    },
+    /// Media ended.
+    Finished {
+        /// The quality of the whole call.
+        report: Box<Report>,
+        /// The recording, when one was written.
+        recording: Option<PathBuf>,
+    },
+}
+
+/// What happened in a call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Moment {
+    /// It exists.
+    Initiated,
+    /// The far end rings (outbound); `early_media` when it already sends sound.
+    Ringing {
+        /// The provisional response carried a session description.
+        early_media: bool,
+    },
+    /// It was answered.
+    Answered,
+    /// The far end put us on hold.
+    Held,
+    /// The far end took us off hold.
+    Resumed,
+    /// The far end sent a DTMF digit.
+    Dtmf {
+        /// `0-9 * # A-D`.
+        digit: char,
+        /// How long it was held.
+        duration: Duration,
+    },
+    /// The quality of the last second is in the record.
+    Quality,
+    /// It is over; the record is complete.
+    Ended,
+}
+
+/// A moment of a call with the record as it stands.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Which.
+    pub call: CallId,
+    /// What happened.
+    pub moment: Moment,
+    /// The record as it stands.
+    pub record: Box<Record>,
+}

@@ -1,0 +1,209 @@
+//! `sidetone answer`: takes calls, several at once.
+
+use super::arguments::AnswerArguments;
+use super::report::Reporter;
+use super::{Exit, environment, fail, register, signals};
+use crate::audio::Source;
+use crate::call::CallId;
+use crate::call::record::{CallDirection, Record};
+use crate::config::{self, ConfigError};
+use crate::phone::{AccountId, Event, Events, Io, Moment, Notice, Phone, Settings};
+use crate::time::Duration;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// What the user asked for, checked.
+struct Wish {
+    settings: Settings,
+    io: Io,
+    register: bool,
+    conduct: Conduct,
+    sentences: Vec<String>,
+}
+
+/// What is done with each call.
+#[derive(Clone)]
+struct Conduct {
+    record: Option<PathBuf>,
+    max_calls: Option<u64>,
+    reject: Option<u16>,
+    ring: Option<Duration>,
+    duration: Option<Duration>,
+    until_source_ends: bool,
+}
+
+pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporter: Reporter) -> Exit {
+    let wish = match wish(&verb, db) {
+        Ok(wish) => wish,
+        Err(error) => return fail(Exit::Configuration, &error),
+    };
+    let Wish { settings, io, register, conduct, sentences } = wish;
+    for sentence in sentences {
+        reporter.say(&sentence);
+    }
+    let (phone, mut events) = match Phone::start(settings) {
+        Ok(started) => started,
+        Err(error) => return fail(Exit::Configuration, &error),
+    };
+    let bound = phone.bound();
+    let address = bound.udp.or(bound.tcp).map(|address| address.to_string()).unwrap_or_default();
+    reporter.event("phone.ready", serde_json::json!({"address": address}), &format!("taking calls on {address}"));
+    if register {
+        let exit = register::first(&phone, &mut events, &reporter, AccountId(0), false).await;
+        if exit != Exit::Ok {
+            let _ = phone.shutdown().await;
+            return exit;
+        }
+    }
+    let mut exit = take_calls(&phone, &mut events, &reporter, &io, &conduct).await;
+    let ending = phone.shutdown();
+    tokio::pin!(ending);
+    loop {
+        tokio::select! {
+            Some(event) = events.next() => match event {
+                Event::Call(event) => reporter.call(&event),
+                Event::Registration(registration) => reporter.registration(&registration),
+                Event::Notice { .. } | Event::Lagged { .. } => {}
+            },
+            ended = &mut ending => {
+                if let Err(unwritten) = ended {
+                    exit = fail(Exit::Failed, &unwritten);
+                }
+                break;
+            }
+        }
+    }
+    // What was told before the end is printed before the end.
+    while let Some(event) = events.try_next() {
+        match event {
+            Event::Call(event) => reporter.call(&event),
+            Event::Registration(registration) => reporter.registration(&registration),
+            Event::Notice { .. } | Event::Lagged { .. } => {}
+        }
+    }
+    exit
+}
+
+fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError> {
+    let own = verb.account.account(&environment)?;
+    if own.is_none() && !verb.no_register {
+        return Err(ConfigError::NoAccount("answer"));
+    }
+    let accounts = own.into_iter().collect();
+    let mut settings = verb.account.settings(accounts, db)?;
+    let (_, port) = verb.account.local()?;
+    // Who takes calls without a registrar is found at the port that everybody tries.
+    settings.port = if verb.no_register { port.or(Some(5060)) } else { port.or(Some(0)) };
+    settings.take_unclaimed = verb.no_register;
+    settings.media = verb.media.options()?;
+    if let Some(directory) = &verb.record {
+        config::recordings(directory)?;
+    }
+    let ring = (verb.ring != 0.0).then_some(verb.ring);
+    let source = verb.source.clone().map(config::source).transpose()?;
+    let (source, sink, sentences) = config::audio(source, verb.sink.clone());
+    let conduct = Conduct {
+        record: verb.record.clone(),
+        max_calls: verb.max_calls,
+        reject: config::reject(verb.reject)?,
+        ring: config::seconds("--ring", ring)?,
+        duration: config::seconds("--duration", verb.duration)?,
+        until_source_ends: verb.duration.is_none() && matches!(source, Source::File { repeat: false, .. }),
+    };
+    let io = Io { source, sink, record: None };
+    Ok(Wish { settings, io, register: !verb.no_register, conduct, sentences })
+}
+
+async fn take_calls(phone: &Phone, events: &mut Events, reporter: &Reporter, io: &Io, conduct: &Conduct) -> Exit {
+    let mut ended = 0;
+    let mut open = HashSet::new();
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                None => return Exit::Failed,
+                Some(Event::Call(event)) => {
+                    reporter.call(&event);
+                    match event.moment {
+                        Moment::Initiated => {
+                            open.insert(event.call);
+                            if let Some(status) = conduct.reject {
+                                let _ = phone.reject(event.call, status).await;
+                            }
+                        }
+                        Moment::Ringing { .. } if conduct.reject.is_none() => {
+                            answer_after(phone, event.call, conduct.ring, io_of(io, conduct, &event.record));
+                        }
+                        Moment::Answered => hang_up_after(phone, event.call, conduct.duration),
+                        Moment::Ended => {
+                            open.remove(&event.call);
+                            ended += 1;
+                            if conduct.max_calls.is_some_and(|most| ended >= most) {
+                                return Exit::Ok;
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+                Some(Event::Notice { call, kind, text }) => match kind {
+                    Notice::SourceEnded if conduct.until_source_ends => {
+                        let _ = phone.hangup(call).await;
+                    }
+                    Notice::Trouble => eprintln!("sidetone: {text}"),
+                    _ => {}
+                },
+                Some(Event::Registration(registration)) => reporter.registration(&registration),
+                Some(Event::Lagged { missed }) => {
+                    eprintln!("sidetone: {missed} events were missed");
+                    let Ok(snapshot) = phone.snapshot().await else { return Exit::Failed };
+                    let alive: HashSet<CallId> = snapshot.calls.iter().map(|(id, _)| *id).collect();
+                    ended += open.difference(&alive).count() as u64;
+                    // Calls whose ringing was missed are answered now.
+                    for (call, record) in snapshot.calls {
+                        if record.direction == CallDirection::Inbound && record.answered_at.is_none() {
+                            answer_after(phone, call, conduct.ring, io_of(io, conduct, &record));
+                        }
+                    }
+                    open = alive;
+                }
+            },
+            () = signals::stop() => return Exit::Ok,
+        }
+    }
+}
+
+/// Answers a call after the time that it shall ring.
+fn answer_after(phone: &Phone, call: CallId, ring: Option<Duration>, io: Io) {
+    let phone = phone.clone();
+    tokio::spawn(async move {
+        if let Some(ring) = ring {
+            tokio::time::sleep(ring).await;
+        }
+        // A caller that gave up meanwhile is in the log.
+        let _ = phone.answer(call, io).await;
+    });
+}
+
+fn hang_up_after(phone: &Phone, call: CallId, duration: Option<Duration>) {
+    let Some(duration) = duration else { return };
+    let phone = phone.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(duration).await;
+        let _ = phone.hangup(call).await;
+    });
+}
+
+/// The audio of one call: the same for all, but each with a recording of its own.
+fn io_of(io: &Io, conduct: &Conduct, record: &Record) -> Io {
+    Io { record: conduct.record.as_deref().map(|directory| recording(directory, record)), ..io.clone() }
+}
+
+/// `2026-01-02T03-04-05Z_caller_id.wav`: sorts by time and is valid on every file system.
+fn recording(directory: &Path, record: &Record) -> PathBuf {
+    let user = record.from.split(['@', ';']).next().unwrap_or_default();
+    let user = user.rsplit(':').next().unwrap_or_default();
+    let safe: String =
+        user.chars().filter(|letter| letter.is_ascii_alphanumeric() || "+-_.".contains(*letter)).collect();
+    let time = format!("{:.0}", record.created_at).replace(':', "-");
+    let id = record.id.rsplit('-').next().unwrap_or_default();
+    directory.join(format!("{time}_{}_{id}.wav", safe.chars().take(40).collect::<String>()))
+}

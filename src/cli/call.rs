@@ -1,0 +1,181 @@
+//! `sidetone call`: calls somebody.
+
+use super::arguments::CallArguments;
+use super::report::Reporter;
+use super::{Exit, environment, fail, register, signals};
+use crate::audio::Source;
+use crate::call::CallId;
+use crate::call::record::Record;
+use crate::config::{self, ConfigError};
+use crate::phone::{AccountId, Dial, Event, Events, Io, Moment, Notice, Phone, Settings};
+use crate::time::Duration;
+use std::path::PathBuf;
+use tokio::time::{Instant, sleep_until};
+
+/// What the user asked for, checked.
+struct Wish {
+    settings: Settings,
+    dial: Dial,
+    io: Io,
+    register: bool,
+    digits: Option<String>,
+    duration: Option<Duration>,
+    min_mos: Option<f64>,
+    sentences: Vec<String>,
+}
+
+pub(super) async fn run(verb: Box<CallArguments>, db: Option<PathBuf>, reporter: Reporter) -> Exit {
+    let wish = match wish(&verb, db) {
+        Ok(wish) => wish,
+        Err(error) => return fail(Exit::Configuration, &error),
+    };
+    let Wish { settings, dial, io, register, digits, duration, min_mos, sentences } = wish;
+    for sentence in sentences {
+        reporter.say(&sentence);
+    }
+    let (phone, mut events) = match Phone::start(settings) {
+        Ok(started) => started,
+        Err(error) => return fail(Exit::Configuration, &error),
+    };
+    if register {
+        let exit = register::first(&phone, &mut events, &reporter, dial.account, true).await;
+        if exit != Exit::Ok {
+            let _ = phone.shutdown().await;
+            return exit;
+        }
+    }
+    // A file that is played once is the whole wish, unless a duration is given.
+    let until_source_ends = duration.is_none() && matches!(io.source, Source::File { repeat: false, .. });
+    let exit = match phone.dial(dial, io).await {
+        Err(error) => fail(Exit::Configuration, &error),
+        Ok(call) => {
+            let plan = Conduct { digits, duration, until_source_ends };
+            match conduct(&phone, &mut events, &reporter, call, plan).await {
+                Some(record) => judge(&record, min_mos, &reporter),
+                None => Exit::Failed,
+            }
+        }
+    };
+    match phone.shutdown().await {
+        Ok(()) => exit,
+        Err(unwritten) => {
+            let written = fail(Exit::Failed, &unwritten);
+            if exit == Exit::Ok { written } else { exit }
+        }
+    }
+}
+
+fn wish(verb: &CallArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError> {
+    let own = verb.account.account(&environment)?;
+    let target = config::target(&verb.target, own.as_ref())?;
+    let register = own.is_some() && !verb.no_register;
+    let account = match own {
+        Some(account) => account,
+        None => verb.account.account_or_local(&environment)?,
+    };
+    let media = verb.media.options()?;
+    let mut settings = verb.account.settings(vec![account], db)?;
+    settings.media = media.clone();
+    let ring_limit = config::seconds("--ring-limit", Some(verb.ring_limit))?.unwrap_or(Duration::MAX);
+    let digits = verb.dtmf.as_deref().map(config::digits).transpose()?;
+    let duration = config::seconds("--duration", verb.duration)?;
+    let min_mos = config::min_mos(verb.min_mos)?;
+    if let Some(directory) = verb.record.as_deref().and_then(|path| path.parent()) {
+        config::recordings(directory)?;
+    }
+    let source = verb.source.clone().map(config::source).transpose()?;
+    let (source, sink, sentences) = config::audio(source, verb.sink.clone());
+    let io = Io { source, sink, record: verb.record.clone() };
+    let from_number = verb.from_number.as_deref().map(config::dialled);
+    let dial = Dial { account: AccountId(0), target, from_number, media, ring_limit, headers: Vec::new() };
+    Ok(Wish { settings, dial, io, register, digits, duration, min_mos, sentences })
+}
+
+/// What a call is made to do once it is answered.
+#[derive(Debug)]
+pub(super) struct Conduct {
+    /// Digits to send.
+    pub(super) digits: Option<String>,
+    /// Hangs up so long after the answer.
+    pub(super) duration: Option<Duration>,
+    /// Hangs up when the source has been played.
+    pub(super) until_source_ends: bool,
+}
+
+/// Follows a call to its end; the record, or nothing if the phone ended first.
+pub(super) async fn conduct(
+    phone: &Phone,
+    events: &mut Events,
+    reporter: &Reporter,
+    call: CallId,
+    plan: Conduct,
+) -> Option<Record> {
+    let mut hangup_at: Option<Instant> = None;
+    let mut interrupts = 0;
+    loop {
+        let deadline = hangup_at.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
+        tokio::select! {
+            event = events.next() => match event? {
+                Event::Call(event) if event.call == call => {
+                    reporter.call(&event);
+                    match event.moment {
+                        Moment::Answered => {
+                            hangup_at = plan.duration.map(|duration| Instant::now() + duration);
+                            if let Some(digits) = &plan.digits
+                                && let Err(error) = phone.dtmf(call, digits).await
+                            {
+                                eprintln!("sidetone: {error}");
+                            }
+                        }
+                        Moment::Ended => return Some(*event.record),
+                        _ => {}
+                    }
+                }
+                Event::Notice { call: whose, kind, text } if whose == call => match kind {
+                    Notice::SourceEnded if plan.until_source_ends => {
+                        let _ = phone.hangup(call).await;
+                    }
+                    Notice::Trouble => eprintln!("sidetone: {text}"),
+                    Notice::Device => reporter.say(&text),
+                    Notice::SourceEnded | Notice::DtmfSent => {}
+                },
+                Event::Registration(registration) => reporter.registration(&registration),
+                Event::Lagged { missed } => {
+                    eprintln!("sidetone: {missed} events were missed");
+                    let calls = phone.snapshot().await.ok()?.calls;
+                    if !calls.iter().any(|(id, _)| *id == call) {
+                        return None;
+                    }
+                }
+                Event::Call(_) | Event::Notice { .. } => {}
+            },
+            () = sleep_until(deadline), if hangup_at.is_some() => {
+                hangup_at = None;
+                let _ = phone.hangup(call).await;
+            }
+            () = signals::stop() => {
+                interrupts += 1;
+                if interrupts > 1 || phone.hangup(call).await.is_err() {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// The exit code of a call, with what its sound was worth.
+fn judge(record: &Record, min_mos: Option<f64>, reporter: &Reporter) -> Exit {
+    let exit = Exit::of_call(record);
+    let Some(wanted) = min_mos.filter(|_| exit == Exit::Ok) else { return exit };
+    let heard = record.quality.inbound.mos;
+    let lowest = [heard, record.quality.outbound.mos].into_iter().flatten().fold(f64::INFINITY, f64::min);
+    if heard.is_none() {
+        reporter.say("nothing was heard, so there is no MOS to compare with --min-mos");
+        return Exit::Media;
+    }
+    if lowest < wanted {
+        reporter.say(&format!("the MOS of {lowest:.2} is below the {wanted} that was asked for"));
+        return Exit::Media;
+    }
+    Exit::Ok
+}

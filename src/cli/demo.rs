@@ -1,0 +1,164 @@
+//! `sidetone demo`: the whole phone against a built-in far end; no account, no sound card, no network.
+
+use super::arguments::DemoArguments;
+use super::call::{Conduct, conduct};
+use super::report::{Reporter, quality_table};
+use super::{Exit, fail, register};
+use crate::audio::{Sink, Source};
+use crate::call::MediaOptions;
+use crate::call::negotiate::SrtpPolicy;
+use crate::call::record::{Record, Status};
+use crate::config;
+use crate::loopback::{Answerer, Loopback};
+use crate::media::plan::Codec;
+use crate::phone::{Account, AccountId, Dial, Events, Io, Phone, Settings};
+use crate::sip::uri::{Host, SipUri, Uri};
+use crate::store;
+use crate::time::Duration;
+use serde_json::json;
+use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Speech of the caller and of the answering side; see `fixtures/README.md`.
+const CALLER: &[u8] = include_bytes!("../../fixtures/caller.wav");
+const ANSWERER: &[u8] = include_bytes!("../../fixtures/answerer.wav");
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A user of the built-in domain; both have the same password.
+const USERS: [&str; 2] = ["caller", "answerer"];
+const PASSWORD: &str = "loopback demonstration";
+
+pub(super) async fn run(verb: DemoArguments, db: Option<PathBuf>, reporter: Reporter) -> Exit {
+    let calls = match wish(&verb) {
+        Ok(calls) => calls,
+        Err(error) => return fail(Exit::Configuration, &*error),
+    };
+    match demonstrate(&verb, calls, db, &reporter).await {
+        Ok(exit) => exit,
+        Err(error) => fail(Exit::Failed, &*error),
+    }
+}
+
+/// Once over Opus with SRTP and once over PCMU, or with the one codec that was asked for.
+fn wish(verb: &DemoArguments) -> Result<Vec<MediaOptions>, Box<dyn Error>> {
+    config::seconds("--seconds", Some(verb.seconds))?;
+    let options = |codec, srtp| MediaOptions { codecs: vec![codec], srtp, ..MediaOptions::default() };
+    Ok(match &verb.codec {
+        Some(codec) => vec![options(codec.parse()?, SrtpPolicy::Optional)],
+        None => vec![options(Codec::Opus, SrtpPolicy::Required), options(Codec::Pcmu, SrtpPolicy::Off)],
+    })
+}
+
+async fn demonstrate(
+    verb: &DemoArguments,
+    calls: Vec<MediaOptions>,
+    db: Option<PathBuf>,
+    reporter: &Reporter,
+) -> Result<Exit, Box<dyn Error>> {
+    let directory = match &verb.record {
+        Some(directory) => directory.clone(),
+        None => std::env::temp_dir().join(format!("sidetone-demo-{}", std::process::id())),
+    };
+    std::fs::create_dir_all(&directory)?;
+    let speech = |name: &str, wav: &[u8]| -> std::io::Result<Source> {
+        let path = directory.join(name);
+        std::fs::write(&path, wav)?;
+        Ok(Source::File { path, repeat: true })
+    };
+    let (ours, theirs) = (speech("caller.wav", CALLER)?, speech("answerer.wav", ANSWERER)?);
+
+    let domain = Loopback::start(LOOPBACK, &USERS.map(|user| (user, PASSWORD)))?;
+    let address = domain.address();
+    reporter.say(&format!("a registrar and an answering peer run on {address}"));
+
+    let everything = MediaOptions { srtp: SrtpPolicy::Optional, ..MediaOptions::default() };
+    let answering = Settings { media: everything, ..settings("answerer", address, None) };
+    let far_end = Answerer::start(answering, Io { source: theirs, sink: Sink::Null, record: None })?;
+    let mut far_events = far_end.phone().events();
+    let quiet = Reporter::quiet();
+    if register::first(far_end.phone(), &mut far_events, &quiet, AccountId(0), true).await != Exit::Ok {
+        return Err("the answering peer could not register".into());
+    }
+
+    let database = db.unwrap_or_else(store::default_path);
+    let (phone, mut events) = Phone::start(settings("caller", address, Some(database.clone())))?;
+    let registered = register::first(&phone, &mut events, reporter, AccountId(0), true).await;
+    if registered != Exit::Ok {
+        return Ok(registered);
+    }
+    let duration = config::seconds("--seconds", Some(verb.seconds))?;
+    let mut records = Vec::new();
+    for media in calls {
+        let codec = media.codecs[0].name().to_ascii_lowercase();
+        let io =
+            Io { source: ours.clone(), sink: Sink::Null, record: Some(directory.join(format!("call-{codec}.wav"))) };
+        match talk(&phone, &mut events, reporter, address, media, io, duration).await? {
+            Some(record) => records.push(record),
+            None => break,
+        }
+    }
+    phone.shutdown().await?;
+    let _ = far_end.phone().shutdown().await;
+    Ok(summary(&records, &directory, &database, reporter))
+}
+
+fn settings(user: &str, domain: SocketAddr, database: Option<PathBuf>) -> Settings {
+    let mut account = Account::new(uri(user, domain));
+    account.password = Some(PASSWORD.into());
+    Settings { ip: LOOPBACK, accounts: vec![account], database, ..Settings::default() }
+}
+
+fn uri(user: &str, domain: SocketAddr) -> Uri {
+    Uri::Sip(SipUri::new(Some(user), Host::from(domain.ip()), Some(domain.port())))
+}
+
+async fn talk(
+    phone: &Phone,
+    events: &mut Events,
+    reporter: &Reporter,
+    domain: SocketAddr,
+    media: MediaOptions,
+    io: Io,
+    duration: Option<Duration>,
+) -> Result<Option<Record>, Box<dyn Error>> {
+    let dial = Dial {
+        account: AccountId(0),
+        target: uri("answerer", domain),
+        from_number: None,
+        media,
+        ring_limit: Duration::from_secs(10),
+        headers: Vec::new(),
+    };
+    let call = phone.dial(dial, io).await?;
+    let plan = Conduct { digits: Some("1234#".into()), duration, until_source_ends: false };
+    Ok(conduct(phone, events, reporter, call, plan).await)
+}
+
+fn summary(records: &[Record], directory: &Path, database: &Path, reporter: &Reporter) -> Exit {
+    let mut exit = if records.is_empty() { Exit::Failed } else { Exit::Ok };
+    for record in records {
+        let heard = record.quality.inbound.packets > 0 && record.quality.inbound.mos.is_some();
+        if record.status != Status::Completed {
+            exit = Exit::of_call(record);
+        } else if !heard {
+            exit = Exit::Media;
+        }
+    }
+    let recordings: Vec<_> = records.iter().filter_map(|record| record.recording.clone()).collect();
+    let fields = json!({"recordings": recordings, "database": database, "directory": directory});
+    let mut text = String::from("\n");
+    for record in records {
+        let codec = record.codec.as_deref().unwrap_or("no codec");
+        let secure = record.srtp.as_deref().map_or(String::from("plain RTP"), |suite| format!("SRTP {suite}"));
+        text += &format!("{codec}, {secure}\n{}\n\n", quality_table(&record.quality));
+    }
+    text += &format!(
+        "recordings (ours left, theirs right): {}\ncall log: {} (`sidetone history` prints it)",
+        recordings.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
+        database.display(),
+    );
+    reporter.event("demo.done", fields, &text);
+    exit
+}

@@ -1,0 +1,102 @@
+//! `sidetone register`: registers an account and keeps it registered.
+
+use super::arguments::RegisterArguments;
+use super::report::Reporter;
+use super::{Exit, environment, fail, signals};
+use crate::config::ConfigError;
+use crate::phone::{AccountId, Event, Events, Failure, Phone, RegistrationState};
+use std::path::PathBuf;
+
+pub(super) async fn run(verb: RegisterArguments, db: Option<PathBuf>, reporter: Reporter) -> Exit {
+    let settings = verb.account.account(&environment).and_then(|account| {
+        let account = account.ok_or(ConfigError::NoAccount("register"))?;
+        verb.account.settings(vec![account], db)
+    });
+    let mut settings = match settings {
+        Ok(settings) => settings,
+        Err(error) => return fail(Exit::Configuration, &error),
+    };
+    // Nothing is called here.
+    settings.database = None;
+    let (phone, mut events) = match Phone::start(settings) {
+        Ok(started) => started,
+        Err(error) => return fail(Exit::Configuration, &error),
+    };
+    let account = AccountId(0);
+    let exit = match first(&phone, &mut events, &reporter, account, verb.once).await {
+        Exit::Ok if !verb.once => keep(&mut events, &reporter).await,
+        exit => exit,
+    };
+    let ending = phone.shutdown();
+    tokio::pin!(ending);
+    loop {
+        tokio::select! {
+            Some(event) = events.next() => if let Event::Registration(registration) = event {
+                reporter.registration(&registration);
+            },
+            _ = &mut ending => break,
+        }
+    }
+    exit
+}
+
+/// Registers and waits for the first outcome: registered, or failed for good (any failure with `once`).
+pub(super) async fn first(
+    phone: &Phone,
+    events: &mut Events,
+    reporter: &Reporter,
+    account: AccountId,
+    once: bool,
+) -> Exit {
+    if let Err(error) = phone.register(account).await {
+        return fail(Exit::Failed, &error);
+    }
+    loop {
+        tokio::select! {
+            event = events.next() => {
+                let Some(Event::Registration(registration)) = event else {
+                    if event.is_none() { return Exit::Failed; }
+                    continue;
+                };
+                reporter.registration(&registration);
+                match &registration.state {
+                    RegistrationState::Registered { .. } => return Exit::Ok,
+                    RegistrationState::Failed { failure, .. } => {
+                        let exit = exit_of(failure);
+                        // A wrong password does not heal; everything else is tried again.
+                        if once || exit == Exit::Unauthorised {
+                            if reporter.is_json() {
+                                eprintln!("sidetone: {failure}");
+                            }
+                            return exit;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            () = signals::stop() => return Exit::Failed,
+        }
+    }
+}
+
+/// Reports what becomes of the registration until the user wants an end.
+async fn keep(events: &mut Events, reporter: &Reporter) -> Exit {
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some(Event::Registration(registration)) => reporter.registration(&registration),
+                Some(_) => {}
+                None => return Exit::Failed,
+            },
+            () = signals::stop() => return Exit::Ok,
+        }
+    }
+}
+
+fn exit_of(failure: &Failure) -> Exit {
+    match failure {
+        Failure::Unauthorized { .. } => Exit::Unauthorised,
+        Failure::Rejected { .. } | Failure::NotBound(_) | Failure::Challenge(_) => Exit::Rejected,
+        _ => Exit::Unreachable,
+    }
+}

@@ -1,0 +1,250 @@
+//! What a command prints: text for humans, with a live line on a terminal, or one JSON object per line.
+
+use crate::call::record::{CallDirection, Record};
+use crate::driver::Clock;
+use crate::media::quality::Report as Quality;
+use crate::phone::{CallEvent, Failure, Moment, Registration, RegistrationState};
+use serde_json::{Map, Value, json};
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+
+/// Where a command's output goes; one for the whole command.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    quiet: bool,
+    json: bool,
+    live: bool,
+    clock: Clock,
+    /// Is a live line on the screen?
+    line: Mutex<bool>,
+}
+
+impl Reporter {
+    /// JSON lines if `json`, else text.
+    pub(super) fn new(json: bool) -> Self {
+        let live = !json && std::io::stdout().is_terminal();
+        Self { quiet: false, json, live, clock: Clock::new(), line: Mutex::new(false) }
+    }
+
+    /// One that prints nothing.
+    pub(super) fn quiet() -> Self {
+        Self { quiet: true, ..Self::new(true) }
+    }
+
+    /// Is the output JSON?
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// One event: `fields` in JSON, `text` for humans (nothing if empty).
+    pub(super) fn event(&self, event: &str, fields: Value, text: &str) {
+        if !self.json {
+            if !text.is_empty() {
+                self.say(text);
+            }
+            return;
+        }
+        let at = self.clock.wall().at(self.clock.now());
+        let mut object = Map::new();
+        object.insert("event".into(), event.into());
+        object.insert("at".into(), format!("{at:.3}").into());
+        if let Value::Object(fields) = fields {
+            object.extend(fields);
+        }
+        self.write(&format!("{}\n", Value::Object(object)));
+    }
+
+    /// A line for humans; with JSON it goes to stderr, since stdout holds nothing but objects.
+    pub(super) fn say(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
+        if self.json {
+            eprintln!("{text}");
+        } else {
+            self.write(&format!("{text}\n"));
+        }
+    }
+
+    /// Replaces the live line, on a terminal only.
+    pub(super) fn live(&self, text: &str) {
+        if self.live {
+            let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut out = std::io::stdout().lock();
+            // A closed terminal is noticed by whoever ends the command.
+            let _ = write!(out, "\r\x1b[K{text}");
+            let _ = out.flush();
+            *line = true;
+        }
+    }
+
+    fn write(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = std::io::stdout().lock();
+        if std::mem::take(&mut *line) {
+            let _ = out.write_all(b"\r\x1b[K");
+        }
+        let _ = out.write_all(text.as_bytes());
+        let _ = out.flush();
+    }
+
+    /// A registration changed.
+    pub(super) fn registration(&self, registration: &Registration) {
+        let now = self.clock.now();
+        let aor = &registration.aor;
+        match &registration.state {
+            RegistrationState::Registered { contact, granted, .. } => {
+                let seconds = granted.as_secs();
+                let fields = json!({"account": aor, "contact": contact.to_string(), "expires": seconds});
+                self.event(
+                    "registration.registered",
+                    fields,
+                    &format!("registered {aor} for {seconds} s as {contact}"),
+                );
+            }
+            RegistrationState::Failed { failure, failures, next, .. } => {
+                let wait = next.since(now).as_secs();
+                let fields = json!({"account": aor, "reason": failure.to_string(), "sip_code": code(failure),
+                    "failures": failures, "next_attempt_in": wait});
+                self.event("registration.failed", fields, &format!("registration of {aor} failed: {failure}"));
+            }
+            RegistrationState::Unregistered => {
+                self.event("registration.unregistered", json!({"account": aor}), &format!("unregistered {aor}"));
+            }
+            RegistrationState::Registering | RegistrationState::Unregistering => {}
+        }
+    }
+
+    /// Something happened in a call.
+    pub(super) fn call(&self, event: &CallEvent) {
+        let record = &*event.record;
+        let peer = match record.direction {
+            CallDirection::Inbound => &record.from,
+            CallDirection::Outbound => &record.to,
+        };
+        let basic = |more: Value| {
+            let mut fields =
+                json!({"call_id": record.id, "direction": record.direction, "from": record.from, "to": record.to});
+            merge(&mut fields, more);
+            fields
+        };
+        match &event.moment {
+            Moment::Initiated => {
+                let text = match record.direction {
+                    CallDirection::Inbound => format!("incoming call from {peer}"),
+                    CallDirection::Outbound => format!("calling {peer}"),
+                };
+                self.event("call.initiated", basic(json!({"number": record.number, "account": record.account})), &text);
+            }
+            Moment::Ringing { early_media } => {
+                let text = if *early_media { "ringing, with sound" } else { "ringing" };
+                self.event("call.ringing", basic(json!({"early_media": early_media})), text);
+            }
+            Moment::Answered => {
+                let media = json!({"codec": record.codec, "ptime_ms": record.ptime_ms, "srtp": record.srtp,
+                    "transport": record.transport});
+                self.event("call.answered", basic(media), &format!("answered by {peer}"));
+            }
+            Moment::Held => self.event("call.held", basic(json!({})), "held by the far end"),
+            Moment::Resumed => self.event("call.resumed", basic(json!({})), "resumed by the far end"),
+            Moment::Dtmf { digit, duration } => {
+                let fields = json!({"digit": digit.to_string(), "duration_ms": duration.as_millis() as u64});
+                self.event("call.dtmf", basic(fields), &format!("DTMF {digit}"));
+            }
+            Moment::Quality => {
+                if self.json {
+                    self.event("call.quality", basic(json!({"quality": record.quality})), "");
+                } else {
+                    self.live(&live_line(record, &self.clock));
+                }
+            }
+            Moment::Ended => self.event("call.ended", json!({"call": record}), &ended(record)),
+        }
+    }
+}
+
+fn merge(fields: &mut Value, more: Value) {
+    if let (Value::Object(fields), Value::Object(more)) = (fields, more) {
+        fields.extend(more);
+    }
+}
+
+fn code(failure: &Failure) -> Option<u16> {
+    match failure {
+        Failure::Unauthorized { status, .. } | Failure::Rejected { status, .. } => Some(status.0),
+        _ => None,
+    }
+}
+
+/// State, timer, codec, MOS, loss.
+fn live_line(record: &Record, clock: &Clock) -> String {
+    let now = clock.wall().at(clock.now());
+    let since = record.answered_at.unwrap_or(record.created_at);
+    let seconds = now.duration_since(since).as_secs().max(0);
+    let state = if record.answered_at.is_some() { "talking" } else { "ringing" };
+    let secure = if record.srtp.is_some() { " SRTP" } else { "" };
+    let heard = &record.quality.inbound;
+    let far = &record.quality.outbound;
+    format!(
+        "{state} {:02}:{:02}  {}{secure}  MOS {} (far end {})  loss {}  jitter {}",
+        seconds / 60,
+        seconds % 60,
+        record.codec.as_deref().unwrap_or("no codec"),
+        number(heard.mos, 2, ""),
+        number(far.mos, 2, ""),
+        number(heard.loss_percent, 1, " %"),
+        number(heard.jitter_ms, 1, " ms"),
+    )
+}
+
+/// The summary of a call.
+fn ended(record: &Record) -> String {
+    let status = serde_json::to_value(record.status).ok();
+    let status = status.as_ref().and_then(Value::as_str).unwrap_or_default();
+    let mut text = match record.talk_seconds {
+        Some(seconds) => format!("{status} after {seconds:.1} s"),
+        None => status.to_owned(),
+    };
+    if let (None, Some(code)) = (record.answered_at, record.sip_code) {
+        text += &format!(": {code} {}", record.sip_reason.as_deref().unwrap_or_default());
+    }
+    if let Some(reason) = record.metadata.get("reason").and_then(Value::as_str) {
+        text += &format!(" ({reason})");
+    }
+    if record.answered_at.is_some() {
+        text += &format!("\n{}", quality_table(&record.quality));
+    }
+    if let Some(path) = &record.recording {
+        text += &format!("\nrecorded in {}", path.display());
+    }
+    text
+}
+
+/// Both directions, side by side.
+pub(super) fn quality_table(quality: &Quality) -> String {
+    let (heard, far) = (&quality.inbound, &quality.outbound);
+    let whole = |value: Option<i64>| value.map_or("-".to_owned(), |value| value.to_string());
+    let rows = [
+        ("packets", heard.packets.to_string(), far.packets.to_string()),
+        ("lost", heard.lost.to_string(), whole(far.lost)),
+        ("loss", number(heard.loss_percent, 2, " %"), number(far.loss_percent, 2, " %")),
+        ("late", heard.late.to_string(), "-".to_owned()),
+        ("jitter", number(heard.jitter_ms, 2, " ms"), number(far.jitter_ms, 2, " ms")),
+        ("round trip", "-".to_owned(), number(far.round_trip_ms, 2, " ms")),
+        ("buffer", number(heard.buffer_ms, 1, " ms"), "-".to_owned()),
+        ("R factor", number(heard.r_factor, 1, ""), number(far.r_factor, 1, "")),
+        ("MOS", number(heard.mos, 2, ""), number(far.mos, 2, "")),
+    ];
+    let mut table = format!("{:>12}  {:>12}  {:>12}", "", "what we hear", "far end");
+    for (name, heard, far) in rows {
+        table += &format!("\n{name:>12}  {heard:>12}  {far:>12}");
+    }
+    table
+}
+
+fn number(value: Option<f64>, digits: usize, unit: &str) -> String {
+    value.map_or("-".to_owned(), |value| format!("{value:.digits$}{unit}"))
+}

@@ -1,0 +1,399 @@
+//! The one task that owns the engine: it carries out outputs and brings back what happened.
+//!
+//! ```text
+//!  commands ─────▶ ┌───────────┐ ──▶ sockets, resolver tasks
+//!  datagrams ────▶ │ Signalling│ ──▶ media workers
+//!  media events ─▶ │  (Engine) │ ──▶ tell(Happening)
+//!  timer ────────▶ └───────────┘
+//! ```
+
+use super::clock::Clock;
+use super::media::{self, CallStart, Event as MediaNews, Io, MediaDriver};
+use crate::call::record::Record;
+use crate::call::{self, CallId, MediaEvent};
+use crate::engine::{Dial, Engine, Output, Refused, Registration};
+use crate::media::dtmf::Digit;
+use crate::media::session;
+use crate::net::{Inbox, Incoming, PortPair, Transports};
+use crate::random::Random;
+use crate::sip::agent::{AccountId, ResolveError, ResolveId};
+use crate::sip::hop::Hop;
+use crate::sip::message::Status;
+use crate::sip::registration;
+use crate::sip::wire::StreamItem;
+use crate::time::{Duration, Instant};
+use std::collections::HashMap;
+use tokio::sync::{mpsc, oneshot};
+
+/// How long an ending phone waits for the far ends' last answers.
+const FAREWELL: Duration = Duration::from_secs(4);
+
+/// Answers of the resolver that may wait.
+const RESOLVED: usize = 256;
+
+/// Accepted or refused.
+pub type Reply<T> = oneshot::Sender<Result<T, Refused>>;
+
+/// What the signalling task is told. The reply means accepted or refused; progress comes as [`Happening`]s.
+#[derive(Debug)]
+pub enum Command {
+    /// Register an account and keep it registered.
+    Register(AccountId, Reply<()>),
+    /// Take a binding back.
+    Unregister(AccountId, Reply<()>),
+    /// Make a call, its audio connected to `Io`.
+    Dial(Box<Dial>, Io, Reply<CallId>),
+    /// Answer a call, its audio connected to `Io`.
+    Answer(CallId, Io, Reply<()>),
+    /// Decline a call.
+    Reject(CallId, Status, Reply<()>),
+    /// End a call.
+    Hangup(CallId, Reply<()>),
+    /// Send DTMF digits.
+    Dtmf(CallId, String, Reply<()>),
+    /// How everything stands.
+    Snapshot(oneshot::Sender<Snapshot>),
+    /// End all calls, take all bindings back, then end.
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// How everything stands.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The registrations.
+    pub registrations: Vec<Registration>,
+    /// The calls that are not over.
+    pub calls: Vec<(CallId, Record)>,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// In a call.
+    Call(call::Event),
+    /// With a registration.
+    Registration(Registration),
+    /// With the sound of a call; a sentence for the user. The call goes on.
+    Notice {
+        /// Whose.
+        call: CallId,
+        /// What it is about.
+        kind: Notice,
+        /// The sentence.
+        text: String,
+    },
+}
+
+/// What a notice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The source came to its end; silence follows.
+    SourceEnded,
+    /// A device or the recording does not work.
+    Trouble,
+    /// Which devices are in use.
+    Device,
+    /// All queued digits were sent up to this one.
+    DtmfSent,
+}
+
+/// What the signalling task owns.
+#[derive(Debug)]
+pub struct Signalling {
+    /// The pure root.
+    pub engine: Engine,
+    /// The one clock.
+    pub clock: Clock,
+    /// The sockets' sending side.
+    pub transports: Transports,
+    /// The sockets' receiving side.
+    pub inbox: Inbox,
+    /// The media workers.
+    pub media: MediaDriver,
+    /// What the media workers tell.
+    pub media_events: mpsc::Receiver<MediaNews>,
+    /// Chance of media sessions.
+    pub random: Random,
+}
+
+struct Turn<F> {
+    signalling: Signalling,
+    tell: F,
+    audio: HashMap<CallId, Io>,
+    ports: HashMap<CallId, PortPair>,
+    resolved: mpsc::Sender<(ResolveId, Result<Vec<Hop>, ResolveError>)>,
+    config: session::Config,
+    farewell: Option<Farewell>,
+}
+
+struct Farewell {
+    until: Instant,
+    done: oneshot::Sender<()>,
+}
+
+impl Signalling {
+    /// Runs until [`Command::Shutdown`], or until nobody is left to send commands. `tell` must not wait.
+    pub async fn run(mut self, mut commands: mpsc::Receiver<Command>, tell: impl FnMut(Happening)) {
+        let (resolved, mut resolutions) = mpsc::channel(RESOLVED);
+        let config = session::Config { cname: self.random.token(16), ..session::Config::default() };
+        let mut turn = Turn {
+            signalling: self,
+            tell,
+            audio: HashMap::new(),
+            ports: HashMap::new(),
+            resolved,
+            config,
+            farewell: None,
+        };
+        loop {
+            turn.carry_out();
+            let now = turn.now();
+            if turn.is_over(now) {
+                break;
+            }
+            let farewell = turn.farewell.as_ref().map(|farewell| farewell.until);
+            let deadline = turn.signalling.engine.poll_timeout().into_iter().chain(farewell).min();
+            let pause = deadline.map_or(Duration::from_secs(3600), |deadline| deadline.since(now));
+            if pause.is_zero() {
+                // Before anything else: a flood of packets must not hold up what is due.
+                turn.signalling.engine.handle_timeout(now);
+            }
+            tokio::select! {
+                event = turn.signalling.media_events.recv() => match event {
+                    Some(event) => turn.handle_media(event),
+                    None => break,
+                },
+                incoming = turn.signalling.inbox.next() => match incoming {
+                    Some(incoming) => turn.handle_incoming(incoming),
+                    None => break,
+                },
+                Some((id, found)) = resolutions.recv() => {
+                    let now = turn.now();
+                    turn.signalling.engine.handle_resolved(now, id, found);
+                }
+                command = commands.recv() => match command {
+                    Some(command) => turn.handle_command(command),
+                    // Nobody can ask for an orderly end any more.
+                    None => break,
+                },
+                () = tokio::time::sleep(pause) => {
+                    let now = turn.now();
+                    turn.signalling.engine.handle_timeout(now);
+                }
+            }
+        }
+        let Turn { signalling, farewell, .. } = turn;
+        // The last messages are with the sockets; media threads are joined where waiting is allowed.
+        let Signalling { media, transports, .. } = signalling;
+        let _ = tokio::task::spawn_blocking(move || drop(media)).await;
+        drop(transports);
+        if let Some(farewell) = farewell {
+            let _ = farewell.done.send(());
+        }
+    }
+}
+
+impl<F: FnMut(Happening)> Turn<F> {
+    fn now(&self) -> Instant {
+        self.signalling.clock.now()
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        let Some(farewell) = &self.farewell else { return false };
+        let engine = &self.signalling.engine;
+        let gone = |registration: Registration| {
+            matches!(registration.state, registration::State::Unregistered | registration::State::Failed { .. })
+        };
+        now >= farewell.until || (engine.is_settled() && engine.registrations().all(gone))
+    }
+
+    /// Does everything that the engine wants done.
+    fn carry_out(&mut self) {
+        while let Some(output) = self.signalling.engine.poll_output() {
+            match output {
+                Output::Transmit { hop, bytes } => {
+                    if let Err(why) = self.signalling.transports.send(&hop, bytes) {
+                        tracing::debug!(%hop, %why, "a message could not be sent");
+                        let now = self.now();
+                        self.signalling.engine.handle_transport_error(now, hop);
+                    }
+                }
+                Output::Disconnect { hop } => self.signalling.transports.close(&hop),
+                Output::Resolve { id, host, port, transport } => {
+                    let (resolver, resolved) = (self.signalling.transports.resolver(), self.resolved.clone());
+                    tokio::spawn(async move {
+                        let found = resolver.resolve(&host.to_string(), port, transport).await;
+                        if let Err(why) = &found {
+                            tracing::info!("{why}");
+                        }
+                        let _ = resolved.send((id, found.map_err(ResolveError::from))).await;
+                    });
+                }
+                Output::OpenMedia { call, local } => {
+                    let event = match self.signalling.media.open_ports(local) {
+                        Ok(pair) => {
+                            let rtp = pair.rtp_address;
+                            self.ports.insert(call, pair);
+                            MediaEvent::Opened(rtp)
+                        }
+                        Err(error) => MediaEvent::Failed(error.to_string()),
+                    };
+                    self.bring(call, event);
+                }
+                Output::StartMedia { call, plan } => self.start_media(call, *plan),
+                Output::UpdateMedia { call, plan } => {
+                    if let Err(error) = self.signalling.media.update(call.0, *plan) {
+                        self.bring(call, MediaEvent::Failed(error.to_string()));
+                    }
+                }
+                Output::SendDtmf { call, digits } => {
+                    let digits = digits.chars().filter_map(|digit| Digit::try_from(digit).ok()).collect();
+                    if let Err(error) = self.signalling.media.dtmf(call.0, digits) {
+                        self.notice(call, Notice::Trouble, error.to_string());
+                    }
+                }
+                Output::CloseMedia { call } => self.close_media(call),
+                Output::Call(event) => {
+                    if event.moment == call::Moment::Ended {
+                        self.audio.remove(&event.call);
+                        self.ports.remove(&event.call);
+                    }
+                    (self.tell)(Happening::Call(event));
+                }
+                Output::Registration(registration) => (self.tell)(Happening::Registration(registration)),
+            }
+        }
+    }
+
+    fn start_media(&mut self, call: CallId, plan: crate::media::plan::Plan) {
+        // Media that starts before the user said where its sound goes (early media of a call that comes in) is silent.
+        let io = self.audio.get(&call).cloned().unwrap_or_default();
+        let Some(ports) = self.ports.remove(&call) else {
+            return self.bring(call, MediaEvent::Failed("the RTP ports of the call are gone".into()));
+        };
+        let random = self.signalling.random.split();
+        let start = CallStart { ports, plan, config: self.config.clone(), io, random };
+        if let Err(error) = self.signalling.media.start_call(call.0, start) {
+            self.bring(call, MediaEvent::Failed(error.to_string()));
+        }
+    }
+
+    fn close_media(&mut self, call: CallId) {
+        if self.ports.remove(&call).is_some() {
+            // Nothing ran on them.
+            return self.bring(call, MediaEvent::Finished { report: Box::default(), recording: None });
+        }
+        self.signalling.media.stop(call.0);
+    }
+
+    fn bring(&mut self, call: CallId, event: MediaEvent) {
+        let now = self.now();
+        self.signalling.engine.handle_media(now, call, event);
+    }
+
+    fn notice(&mut self, call: CallId, kind: Notice, text: String) {
+        (self.tell)(Happening::Notice { call, kind, text });
+    }
+
+    fn handle_media(&mut self, event: MediaNews) {
+        let call = CallId(event.key());
+        match event {
+            MediaNews::Dtmf { digit, duration, .. } => {
+                self.bring(call, MediaEvent::Dtmf { digit: digit.character(), duration });
+            }
+            MediaNews::Quality { report, .. } => self.bring(call, MediaEvent::Quality(report)),
+            MediaNews::Failed { reason, .. } => self.bring(call, MediaEvent::Failed(reason.to_string())),
+            MediaNews::Finished(finished) => {
+                let media::Finished { report, recording, worker, media, .. } = *finished;
+                tracing::debug!(%call, ?worker, ?media, "media ended");
+                let recording = recording.and_then(|recording| {
+                    if let Some(error) = &recording.error {
+                        self.notice(call, Notice::Trouble, error.to_string());
+                    }
+                    recording.path
+                });
+                self.bring(call, MediaEvent::Finished { report: Box::new(report), recording });
+            }
+            MediaNews::SourceEnded { error, .. } => {
+                let text = error.map_or_else(|| "the source came to its end".to_owned(), |error| error.to_string());
+                self.notice(call, Notice::SourceEnded, text);
+            }
+            MediaNews::Trouble { trouble, .. } => self.notice(call, Notice::Trouble, trouble.to_string()),
+            MediaNews::DeviceOpened { input, output, .. } => {
+                let name = |device: Option<String>| device.unwrap_or_else(|| "none".into());
+                self.notice(call, Notice::Device, format!("microphone {}, loudspeaker {}", name(input), name(output)));
+            }
+            MediaNews::DtmfSent { digit, .. } => self.notice(call, Notice::DtmfSent, digit.to_string()),
+            MediaNews::FirstPacket { .. } => tracing::debug!(%call, "first RTP packet"),
+            MediaNews::RemoteLearned { component, address, .. } => {
+                tracing::info!(%call, ?component, %address, "media comes from another address than the SDP said");
+            }
+            MediaNews::RemoteBye { .. } => tracing::debug!(%call, "RTCP BYE"),
+        }
+    }
+
+    fn handle_incoming(&mut self, incoming: Incoming) {
+        let now = self.now();
+        let engine = &mut self.signalling.engine;
+        match incoming {
+            Incoming::Datagram { source, bytes, .. } => engine.handle_datagram(now, source, &bytes),
+            Incoming::Message { source, message, .. } => {
+                engine.handle_stream_item(now, source, Ok(StreamItem::Message(*message)))
+            }
+            Incoming::Malformed { source, malformed, .. } => engine.handle_stream_item(now, source, Err(*malformed)),
+            Incoming::KeepAlive { source, pong: true, .. } => {
+                engine.handle_stream_item(now, source, Ok(StreamItem::KeepAlivePong));
+            }
+            // The sockets have answered a ping already.
+            Incoming::KeepAlive { pong: false, .. } => {}
+            Incoming::Failed { hop, why, .. } => {
+                tracing::debug!(%hop, %why, "a connection is gone");
+                engine.handle_transport_error(now, hop);
+            }
+        }
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        let now = self.now();
+        let engine = &mut self.signalling.engine;
+        // A client that did not wait for its reply does not want it.
+        match command {
+            Command::Register(account, reply) => drop(reply.send(engine.register(now, account))),
+            Command::Unregister(account, reply) => drop(reply.send(engine.unregister(now, account))),
+            Command::Dial(dial, io, reply) => {
+                let dialled = engine.dial(now, *dial);
+                if let Ok(call) = &dialled {
+                    self.audio.insert(*call, io);
+                }
+                drop(reply.send(dialled));
+            }
+            Command::Answer(call, io, reply) => {
+                self.audio.insert(call, io);
+                let answered = engine.answer(now, call);
+                if answered.is_err() && !engine.calls().any(|(id, _)| id == call) {
+                    self.audio.remove(&call);
+                }
+                drop(reply.send(answered));
+            }
+            Command::Reject(call, status, reply) => drop(reply.send(engine.reject(now, call, status))),
+            Command::Hangup(call, reply) => drop(reply.send(engine.hangup(now, call))),
+            Command::Dtmf(call, digits, reply) => drop(reply.send(engine.dtmf(now, call, &digits))),
+            Command::Snapshot(reply) => drop(reply.send(Snapshot {
+                registrations: engine.registrations().collect(),
+                calls: engine.calls().map(|(id, record)| (id, record.clone())).collect(),
+            })),
+            Command::Shutdown(done) => {
+                let calls: Vec<CallId> = engine.calls().map(|(id, _)| id).collect();
+                for call in calls {
+                    let _ = engine.hangup(now, call);
+                }
+                let accounts: Vec<AccountId> =
+                    engine.registrations().map(|registration| registration.account).collect();
+                for account in accounts {
+                    let _ = engine.unregister(now, account);
+                }
+                self.farewell = Some(Farewell { until: now + FAREWELL, done });
+            }
+        }
+    }
+}

@@ -1,0 +1,507 @@
+//! The pure root of signalling: accounts, registrations and calls.
+//!
+//! ```text
+//!  commands ────────▶ ┌──────────── Engine ────────────┐ ──▶ Transmit, Resolve   (sockets, names)
+//!  datagrams ───────▶ │  Agent ──events──▶ Call, Call… │ ──▶ Media               (ports, sessions)
+//!  media events ────▶ │    ◀──commands────┘            │ ──▶ Call, Registration  (the user)
+//!                     └────────────────────────────────┘
+//! ```
+//!
+//! Inputs and commands change state at once; what they lead to comes out of [`Engine::poll_output`] in order.
+
+use crate::call::record::Record;
+use crate::call::{Answer, Call, CallId, Desk, DtmfRefused, MediaEvent, MediaOptions, Moment, Start};
+use crate::call::{Event as CallEvent, Output as CallOutput};
+use crate::media::plan::Plan;
+use crate::random::Random;
+use crate::sip::agent::{
+    self, Account, AccountId, Agent, AgentConfig, Invitation, InviteRequest, ResolveError, ResolveId, SessionId,
+};
+use crate::sip::header::Header;
+use crate::sip::hop::{Hop, Transport};
+use crate::sip::message::Status;
+use crate::sip::name_addr::NameAddr;
+use crate::sip::registration;
+use crate::sip::uri::{Host, SipUri, Uri};
+use crate::sip::wire::{Malformed, StreamItem};
+use crate::time::{Duration, Instant, Wall};
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::IpAddr;
+
+/// What an engine is told once.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Signalling.
+    pub agent: AgentConfig,
+    /// What calls may use when they are not told otherwise.
+    pub media: MediaOptions,
+}
+
+/// A call to make.
+#[derive(Clone, Debug)]
+pub struct Dial {
+    /// The account that makes it.
+    pub account: AccountId,
+    /// Whom to call.
+    pub target: Uri,
+    /// Our caller id: the user part of From, in place of the account's.
+    pub from_number: Option<String>,
+    /// What its media may use.
+    pub media: MediaOptions,
+    /// How long it may ring.
+    pub ring_limit: Duration,
+    /// More header fields of the INVITE.
+    pub headers: Vec<Header>,
+}
+
+/// What to do next, in this order.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send these bytes.
+    Transmit {
+        /// Where to.
+        hop: Hop,
+        /// A whole message, or a keep-alive.
+        bytes: Bytes,
+    },
+    /// Close the connection to this peer: it does not answer.
+    Disconnect {
+        /// Which peer.
+        hop: Hop,
+    },
+    /// Find the hops to a host; answered by [`Engine::handle_resolved`].
+    Resolve {
+        /// Comes back with the answer.
+        id: ResolveId,
+        /// The name or address.
+        host: Host,
+        /// The port, when the URI says one.
+        port: Option<u16>,
+        /// The transport, when the URI or the account says one.
+        transport: Option<Transport>,
+    },
+    /// Open RTP ports for a call; answered by [`Engine::handle_media`].
+    OpenMedia {
+        /// Whose.
+        call: CallId,
+        /// Our address on the way to the far end.
+        local: IpAddr,
+    },
+    /// Run media by this plan.
+    StartMedia {
+        /// Whose.
+        call: CallId,
+        /// Addresses, encodings, keys.
+        plan: Box<Plan>,
+    },
+    /// Follow a renegotiation.
+    UpdateMedia {
+        /// Whose.
+        call: CallId,
+        /// The new plan.
+        plan: Box<Plan>,
+    },
+    /// Send DTMF digits.
+    SendDtmf {
+        /// Whose.
+        call: CallId,
+        /// `0-9 * # A-D`.
+        digits: String,
+    },
+    /// Stop media; answered by [`MediaEvent::Finished`].
+    CloseMedia {
+        /// Whose.
+        call: CallId,
+    },
+    /// Something happened in a call.
+    Call(CallEvent),
+    /// A registration changed.
+    Registration(Registration),
+}
+
+/// How a registration stands.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// Whose.
+    pub account: AccountId,
+    /// Its address of record.
+    pub aor: String,
+    /// How it stands.
+    pub state: registration::State,
+}
+
+/// Why a command was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Signalling says no.
+    #[error(transparent)]
+    Agent(#[from] agent::Refused),
+    /// Digits cannot be sent.
+    #[error(transparent)]
+    Dtmf(#[from] DtmfRefused),
+    /// The call is over, or never was.
+    #[error("there is no {0}; it has ended or never was")]
+    NoCall(CallId),
+}
+
+/// The pure root of signalling: see the picture at the head of this module.
+#[derive(Debug)]
+pub struct Engine {
+    agent: Agent,
+    calls: BTreeMap<CallId, Call>,
+    by_session: HashMap<SessionId, CallId>,
+    accounts: Vec<Account>,
+    registrations: BTreeMap<AccountId, registration::State>,
+    media: MediaOptions,
+    wall: Wall,
+    random: Random,
+    next_call: u64,
+    outputs: VecDeque<Output>,
+}
+
+impl Engine {
+    /// An engine without accounts.
+    pub fn new(config: Config, wall: Wall, mut random: Random) -> Self {
+        Self {
+            agent: Agent::new(config.agent, random.split()),
+            calls: BTreeMap::new(),
+            by_session: HashMap::new(),
+            accounts: Vec::new(),
+            registrations: BTreeMap::new(),
+            media: config.media,
+            wall,
+            random,
+            next_call: 1,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The accounts, in the order of their ids.
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// The records of the calls that are not over.
+    pub fn calls(&self) -> impl Iterator<Item = (CallId, &Record)> {
+        self.calls.iter().map(|(id, call)| (*id, call.record()))
+    }
+
+    /// How the registrations stand.
+    pub fn registrations(&self) -> impl Iterator<Item = Registration> {
+        self.registrations.iter().map(|(account, state)| self.registration(*account, state.clone()))
+    }
+
+    /// Is nothing under way: no call, no request without its answer?
+    pub fn is_settled(&self) -> bool {
+        self.calls.is_empty() && self.agent.is_settled() && self.outputs.is_empty()
+    }
+
+    /// Adds an account; it is not registered by that.
+    pub fn add_account(&mut self, account: Account) -> AccountId {
+        self.accounts.push(account.clone());
+        self.agent.add_account(account)
+    }
+
+    /// Registers an account and keeps it registered.
+    ///
+    /// # Errors
+    /// When there is no such account.
+    pub fn register(&mut self, now: Instant, account: AccountId) -> Result<(), Refused> {
+        self.agent.register(now, account)?;
+        self.pump(now);
+        Ok(())
+    }
+
+    /// Takes the binding of an account back.
+    ///
+    /// # Errors
+    /// When there is no such account.
+    pub fn unregister(&mut self, now: Instant, account: AccountId) -> Result<(), Refused> {
+        self.agent.unregister(now, account)?;
+        self.pump(now);
+        Ok(())
+    }
+
+    /// Makes a call.
+    ///
+    /// # Errors
+    /// When the account does not exist, the target cannot be called, or too many calls run.
+    pub fn dial(&mut self, now: Instant, dial: Dial) -> Result<CallId, Refused> {
+        let account = self.accounts.get(dial.account.0 as usize).ok_or(agent::Refused::NoAccount(dial.account))?;
+        let aor = account.aor.clone();
+        let from = dial.from_number.as_ref().and_then(|number| caller(account, number));
+        let caller_uri = from.as_ref().map_or_else(|| aor.clone(), |from| from.uri.clone());
+        let number = caller_uri.user().map(|user| user.into_owned());
+        let request =
+            InviteRequest { account: Some(dial.account), target: dial.target.clone(), from, headers: dial.headers };
+        let session = self.agent.invite(now, request)?;
+        let start = Start {
+            id: self.next_id(),
+            session,
+            from: bare(&caller_uri),
+            to: bare(&dial.target),
+            number,
+            account: Some(bare(&aor)),
+            options: dial.media,
+            ring_limit: dial.ring_limit,
+        };
+        let id = start.id;
+        self.open(now, id, session, |desk| Call::outbound(desk, start));
+        self.pump(now);
+        Ok(id)
+    }
+
+    /// Answers a call that came in.
+    ///
+    /// # Errors
+    /// When there is no such call, or it does not wait for an answer.
+    pub fn answer(&mut self, now: Instant, call: CallId) -> Result<(), Refused> {
+        self.command(now, call, |call, desk| Ok(call.answer(desk)?))
+    }
+
+    /// Declines a call that came in.
+    ///
+    /// # Errors
+    /// When there is no such call, or it does not wait for an answer.
+    pub fn reject(&mut self, now: Instant, call: CallId, status: Status) -> Result<(), Refused> {
+        self.command(now, call, |call, desk| Ok(call.reject(desk, status, Vec::new())?))
+    }
+
+    /// Ends a call as its state wants.
+    ///
+    /// # Errors
+    /// When there is no such call.
+    pub fn hangup(&mut self, now: Instant, call: CallId) -> Result<(), Refused> {
+        self.command(now, call, |call, desk| Ok(call.hangup(desk)?))
+    }
+
+    /// Sends DTMF digits in a call.
+    ///
+    /// # Errors
+    /// When there is no such call, it is not answered, or the far end takes no telephone events.
+    pub fn dtmf(&mut self, now: Instant, call: CallId, digits: &str) -> Result<(), Refused> {
+        self.command(now, call, |call, desk| Ok(call.dtmf(desk, digits)?))
+    }
+
+    /// A datagram came.
+    pub fn handle_datagram(&mut self, now: Instant, source: Hop, datagram: &[u8]) {
+        self.agent.handle_datagram(now, source, datagram);
+        self.pump(now);
+    }
+
+    /// A message, or a sign of life, came on a stream.
+    pub fn handle_stream_item(&mut self, now: Instant, source: Hop, item: Result<StreamItem, Malformed>) {
+        self.agent.handle_stream_item(now, source, item);
+        self.pump(now);
+    }
+
+    /// A hop cannot be sent to, or its connection broke.
+    pub fn handle_transport_error(&mut self, now: Instant, hop: Hop) {
+        self.agent.handle_transport_error(now, hop);
+        self.pump(now);
+    }
+
+    /// The answer to [`Output::Resolve`], best hop first.
+    pub fn handle_resolved(&mut self, now: Instant, id: ResolveId, found: Result<Vec<Hop>, ResolveError>) {
+        self.agent.handle_resolved(now, id, found);
+        self.pump(now);
+    }
+
+    /// What the media of a call reported.
+    pub fn handle_media(&mut self, now: Instant, call: CallId, event: MediaEvent) {
+        self.step(now, call, |call, desk| call.handle_media(desk, event));
+        self.pump(now);
+    }
+
+    /// When [`Engine::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let calls = self.calls.values().filter_map(Call::poll_timeout).min();
+        self.agent.poll_timeout().into_iter().chain(calls).min()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.agent.handle_timeout(now);
+        let due = |call: &Call| call.poll_timeout().is_some_and(|deadline| deadline <= now);
+        let calls: Vec<CallId> = self.calls.values().filter(|call| due(call)).map(Call::id).collect();
+        for call in calls {
+            self.step(now, call, |call, desk| call.handle_timeout(desk));
+        }
+        self.pump(now);
+    }
+
+    /// What to do next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Carries the agent's outputs to the calls and to the outside until there are none.
+    fn pump(&mut self, now: Instant) {
+        while let Some(output) = self.agent.poll_output() {
+            match output {
+                agent::Output::Transmit { hop, bytes } => self.outputs.push_back(Output::Transmit { hop, bytes }),
+                agent::Output::Resolve { id, host, port, transport } => {
+                    self.outputs.push_back(Output::Resolve { id, host, port, transport });
+                }
+                agent::Output::Disconnect { hop } => self.outputs.push_back(Output::Disconnect { hop }),
+                agent::Output::Event(event) => self.handle_event(now, event),
+            }
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, event: agent::Event) {
+        use agent::Event;
+        match event {
+            Event::Registration { account, state } => {
+                self.registrations.insert(account, state.clone());
+                let registration = self.registration(account, state);
+                self.outputs.push_back(Output::Registration(registration));
+            }
+            Event::Incoming { session, invitation } => self.incoming(now, session, &invitation),
+            Event::Route { session, hop } => {
+                self.session_step(now, session, |call, desk| call.handle_route(desk, hop));
+            }
+            Event::Progress { session, headers, body, .. } => {
+                self.session_step(now, session, |call, desk| call.handle_progress(desk, &headers, body.as_ref()));
+            }
+            Event::Answered { session, status, reason, headers, body, wants_answer, source, .. } => {
+                self.session_step(now, session, |call, desk| {
+                    let answer = Answer {
+                        status,
+                        reason: &reason,
+                        headers: &headers,
+                        body: body.as_ref(),
+                        wants_answer,
+                        source,
+                    };
+                    call.handle_answered(desk, &answer);
+                });
+            }
+            Event::Confirmed { session, answer } => {
+                self.session_step(now, session, |call, desk| call.handle_confirmed(desk, answer.as_ref()));
+            }
+            Event::Reoffer { session, offer, .. } => {
+                self.session_step(now, session, |call, desk| call.handle_reoffer(desk, offer.as_ref()));
+            }
+            Event::ReofferWithdrawn { session } => {
+                self.session_step(now, session, |call, _| call.handle_reoffer_withdrawn());
+            }
+            Event::Ended { session, by, status, reason, headers } => {
+                self.session_step(now, session, |call, desk| call.handle_ended(desk, by, status, &reason, &headers));
+                self.by_session.remove(&session);
+            }
+        }
+    }
+
+    fn incoming(&mut self, now: Instant, session: SessionId, invitation: &Invitation) {
+        let account = invitation.account.and_then(|account| self.accounts.get(account.0 as usize));
+        let called = &invitation.to.uri;
+        let start = Start {
+            id: CallId(self.next_call),
+            session,
+            from: bare(&invitation.from.uri),
+            to: bare(called),
+            number: invitation.request_uri.user().or_else(|| called.user()).map(|user| user.into_owned()),
+            account: account.map(|account| bare(&account.aor)),
+            options: self.media.clone(),
+            // The agent's own limit of ringing ends an unanswered call.
+            ring_limit: Duration::MAX,
+        };
+        let id = self.next_id();
+        self.open(now, id, session, |desk| Call::inbound(desk, start, invitation));
+    }
+
+    fn next_id(&mut self) -> CallId {
+        let id = CallId(self.next_call);
+        self.next_call += 1;
+        id
+    }
+
+    fn registration(&self, account: AccountId, state: registration::State) -> Registration {
+        let aor = self.accounts.get(account.0 as usize).map(|account| bare(&account.aor)).unwrap_or_default();
+        Registration { account, aor, state }
+    }
+
+    fn open(&mut self, now: Instant, id: CallId, session: SessionId, start: impl FnOnce(&mut Desk<'_>) -> Call) {
+        let mut out = VecDeque::new();
+        let call =
+            start(&mut Desk { now, wall: self.wall, agent: &mut self.agent, random: &mut self.random, out: &mut out });
+        self.by_session.insert(session, id);
+        self.calls.insert(id, call);
+        self.take(out);
+    }
+
+    fn session_step(&mut self, now: Instant, session: SessionId, step: impl FnOnce(&mut Call, &mut Desk<'_>)) {
+        if let Some(call) = self.by_session.get(&session).copied() {
+            self.step(now, call, step);
+        }
+    }
+
+    fn command(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        command: impl FnOnce(&mut Call, &mut Desk<'_>) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
+        let mut done = Err(Refused::NoCall(call));
+        self.step(now, call, |call, desk| done = command(call, desk));
+        self.pump(now);
+        done
+    }
+
+    fn step(&mut self, now: Instant, id: CallId, step: impl FnOnce(&mut Call, &mut Desk<'_>)) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let mut out = VecDeque::new();
+        step(call, &mut Desk { now, wall: self.wall, agent: &mut self.agent, random: &mut self.random, out: &mut out });
+        if call.is_ended() {
+            let session = call.session();
+            self.calls.remove(&id);
+            self.by_session.remove(&session);
+        }
+        self.take(out);
+    }
+
+    fn take(&mut self, out: VecDeque<CallOutput>) {
+        self.outputs.extend(out.into_iter().map(|output| match output {
+            CallOutput::OpenMedia { call, local } => Output::OpenMedia { call, local },
+            CallOutput::StartMedia { call, plan } => Output::StartMedia { call, plan },
+            CallOutput::UpdateMedia { call, plan } => Output::UpdateMedia { call, plan },
+            CallOutput::SendDtmf { call, digits } => Output::SendDtmf { call, digits },
+            CallOutput::CloseMedia { call } => Output::CloseMedia { call },
+            CallOutput::Event(event) => Output::Call(event),
+        }));
+    }
+}
+
+impl Output {
+    /// Is it the end of a call?
+    pub fn ends_call(&self) -> bool {
+        matches!(self, Output::Call(CallEvent { moment: Moment::Ended, .. }))
+    }
+}
+
+/// From with `number` as its user part, at the account's domain.
+fn caller(account: &Account, number: &str) -> Option<NameAddr> {
+    let aor = account.aor.sip()?;
+    let mut uri = SipUri::new(Some(number), aor.host.clone(), aor.port);
+    uri.secure = aor.secure;
+    let from = NameAddr::new(uri);
+    Some(match &account.display {
+        Some(display) => from.with_display(display.clone()),
+        None => from,
+    })
+}
+
+/// A URI without password, parameters and headers: what a record and a human want to see.
+fn bare(uri: &Uri) -> String {
+    match uri {
+        Uri::Sip(sip) => {
+            let mut plain = SipUri::new(None, sip.host.clone(), sip.port);
+            plain.secure = sip.secure;
+            plain.user = sip.user.clone();
+            Uri::Sip(plain).to_string()
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,347 @@
+//! The one handle that drives a phone.
+//!
+//! ```text
+//!  Phone (clone it freely) ──commands──▶ signalling task ──▶ Engine, sockets, media workers
+//!        ▲                                     │
+//!        └──────── Events (one per listener) ◀─┴──▶ Store
+//! ```
+//!
+//! A command's reply means accepted or refused; progress comes as events. A slow listener is told that it lagged.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use sidetone::phone::{Phone, Settings};
+//! let (phone, mut events) = Phone::start(Settings::default())?;
+//! while let Some(event) = events.next().await {
+//!     println!("{event:?}");
+//! }
+//! # Ok(()) }
+//! ```
+
+use crate::call::record::Record;
+use crate::call::{self, CallId, MediaOptions};
+use crate::driver::media::{MediaDriver, Settings as MediaSettings};
+use crate::driver::signalling::{Command, Happening, Signalling};
+use crate::driver::{Clock, entropy};
+use crate::engine::{Config, Engine};
+use crate::net::{BindConfig, BindError, Bound, Now, PortRange, Transports};
+use crate::random::Random;
+use crate::sip::agent::{AgentConfig, Unclaimed};
+use crate::store::{Options as StoreOptions, Store, StoreError};
+use crate::time::Duration;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+pub use crate::call::{Event as CallEvent, Moment};
+pub use crate::driver::media::Io;
+pub use crate::driver::signalling::{Notice, Snapshot};
+pub use crate::engine::{Dial, Refused, Registration};
+pub use crate::sip::agent::{Account, AccountId};
+pub use crate::sip::registration::{Failure, State as RegistrationState};
+
+/// Commands that may wait for the signalling task.
+const COMMANDS: usize = 256;
+
+/// Events that a listener may be behind.
+const EVENTS: usize = 4_096;
+
+/// How long the end of a phone waits for rows that are not on disk yet.
+const LAST_ROWS: Duration = Duration::from_secs(3);
+
+/// How a phone is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where SIP is bound; the unspecified address takes calls on every interface.
+    pub ip: IpAddr,
+    /// SIP port: `None` for 5060 or another if that is taken, 0 for any.
+    pub port: Option<u16>,
+    /// The accounts, in the order of their ids.
+    pub accounts: Vec<Account>,
+    /// What calls may use when they are not told otherwise.
+    pub media: MediaOptions,
+    /// Ports for RTP; `None` lets the system choose.
+    pub rtp_ports: Option<PortRange>,
+    /// Media threads; `None` for as many as suit the machine.
+    pub media_workers: Option<usize>,
+    /// The call log; `None` keeps none.
+    pub database: Option<PathBuf>,
+    /// Take calls that no account claims?
+    pub take_unclaimed: bool,
+}
+
+impl Default for Settings {
+    /// A phone on every interface and any port, without accounts and without a call log.
+    fn default() -> Self {
+        Self {
+            ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            port: Some(0),
+            accounts: Vec::new(),
+            media: MediaOptions::default(),
+            rtp_ports: None,
+            media_workers: None,
+            database: None,
+            take_unclaimed: false,
+        }
+    }
+}
+
+/// Why a phone does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The SIP sockets.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The call log.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system gives no threads or no random numbers.
+    #[error("the system does not give what the phone needs: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// A command that came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// It means nothing as things stand.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The phone has ended.
+    #[error("the phone has ended; start a new one")]
+    Ended,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// In a call.
+    Call(CallEvent),
+    /// With a registration.
+    Registration(Registration),
+    /// With the sound of a call; a sentence for the user. The call goes on.
+    Notice {
+        /// Whose.
+        call: CallId,
+        /// What it is about.
+        kind: Notice,
+        /// The sentence.
+        text: String,
+    },
+    /// This listener was too slow: events are missing. [`Phone::snapshot`] says how everything stands.
+    Lagged {
+        /// How many.
+        missed: u64,
+    },
+}
+
+/// A handle on a running phone.
+#[derive(Clone, Debug)]
+pub struct Phone {
+    commands: mpsc::Sender<Command>,
+    events: broadcast::Sender<Event>,
+    store: Option<Arc<Store>>,
+    bound: Bound,
+}
+
+impl Phone {
+    /// Starts a phone and everything that it needs; within a tokio runtime. The listener misses nothing from the start.
+    ///
+    /// # Errors
+    /// When the sockets cannot be bound or the system gives no threads. A call log that cannot be written is no reason
+    /// not to start: [`Store::health`] tells.
+    pub fn start(settings: Settings) -> Result<(Self, Events), StartError> {
+        let clock = Clock::new();
+        let mut random = Random::from_entropy(entropy()?);
+        let bind = BindConfig::new(settings.ip, settings.port);
+        let (transports, inbox) = Transports::bind(bind, Now::new(move || clock.now()))?;
+        let bound = transports.bound();
+        let store =
+            settings.database.map(|path| Store::open(&path, StoreOptions::default())).transpose()?.map(Arc::new);
+        let mut media_settings = MediaSettings { ports: settings.rtp_ports, ..MediaSettings::default() };
+        if let Some(workers) = settings.media_workers {
+            media_settings.workers = workers;
+        }
+        let (media, media_events) = MediaDriver::start(&media_settings, clock)?;
+        let unclaimed = if settings.take_unclaimed { Unclaimed::Accept } else { Unclaimed::NotFound };
+        let user_agent = concat!("Sidetone/", env!("CARGO_PKG_VERSION"));
+        let config = Config {
+            agent: AgentConfig {
+                unclaimed,
+                capabilities: Some(call::negotiate::capabilities(settings.ip, &settings.media.codecs, &mut random)),
+                ..AgentConfig::new(user_agent)
+            },
+            media: settings.media,
+        };
+        let mut engine = Engine::new(config, clock.wall(), random.split());
+        for account in settings.accounts {
+            engine.add_account(account);
+        }
+        let (commands, received) = mpsc::channel(COMMANDS);
+        let (events, listener) = broadcast::channel(EVENTS);
+        let signalling = Signalling { engine, clock, transports, inbox, media, media_events, random };
+        let phone = Self { commands, events: events.clone(), store: store.clone(), bound };
+        tokio::spawn(signalling.run(received, move |happening| {
+            let event = Event::from(happening);
+            if let (Some(store), Event::Call(event)) = (&store, &event) {
+                keep(store, event);
+            }
+            // Nobody may be listening.
+            let _ = events.send(event);
+        }));
+        Ok((phone, Events(listener)))
+    }
+
+    /// Where SIP is bound.
+    pub fn bound(&self) -> Bound {
+        self.bound
+    }
+
+    /// The call log.
+    pub fn store(&self) -> Option<&Store> {
+        self.store.as_deref()
+    }
+
+    /// A listener for everything that happens from now on.
+    pub fn events(&self) -> Events {
+        Events(self.events.subscribe())
+    }
+
+    /// Registers an account and keeps it registered.
+    ///
+    /// # Errors
+    /// When there is no such account, or the phone has ended.
+    pub async fn register(&self, account: AccountId) -> Result<(), CommandError> {
+        self.ask(|reply| Command::Register(account, reply)).await
+    }
+
+    /// Takes the binding of an account back.
+    ///
+    /// # Errors
+    /// When there is no such account, or the phone has ended.
+    pub async fn unregister(&self, account: AccountId) -> Result<(), CommandError> {
+        self.ask(|reply| Command::Unregister(account, reply)).await
+    }
+
+    /// Makes a call, its audio connected to `io`.
+    ///
+    /// # Errors
+    /// When the account does not exist, the target cannot be called, or the phone has ended.
+    pub async fn dial(&self, dial: Dial, io: Io) -> Result<CallId, CommandError> {
+        self.ask(|reply| Command::Dial(Box::new(dial), io, reply)).await
+    }
+
+    /// Answers a call, its audio connected to `io`.
+    ///
+    /// # Errors
+    /// When it does not wait for an answer, or the phone has ended.
+    pub async fn answer(&self, call: CallId, io: Io) -> Result<(), CommandError> {
+        self.ask(|reply| Command::Answer(call, io, reply)).await
+    }
+
+    /// Declines a call with a SIP status of 300 to 699.
+    ///
+    /// # Errors
+    /// When it does not wait for an answer, or the phone has ended.
+    pub async fn reject(&self, call: CallId, status: u16) -> Result<(), CommandError> {
+        self.ask(|reply| Command::Reject(call, crate::sip::message::Status(status), reply)).await
+    }
+
+    /// Ends a call as its state wants: CANCEL, decline or BYE.
+    ///
+    /// # Errors
+    /// When it is over already, or the phone has ended.
+    pub async fn hangup(&self, call: CallId) -> Result<(), CommandError> {
+        self.ask(|reply| Command::Hangup(call, reply)).await
+    }
+
+    /// Sends DTMF digits (`0-9 * # A-D`) by RFC 4733.
+    ///
+    /// # Errors
+    /// When the call is not answered, the far end takes no telephone events, or the phone has ended.
+    pub async fn dtmf(&self, call: CallId, digits: &str) -> Result<(), CommandError> {
+        self.ask(|reply| Command::Dtmf(call, digits.to_owned(), reply)).await
+    }
+
+    /// How everything stands.
+    ///
+    /// # Errors
+    /// When the phone has ended.
+    pub async fn snapshot(&self) -> Result<Snapshot, CommandError> {
+        let (sender, receiver) = oneshot::channel();
+        self.commands.send(Command::Snapshot(sender)).await.map_err(|_| CommandError::Ended)?;
+        receiver.await.map_err(|_| CommandError::Ended)
+    }
+
+    /// Ends all calls, takes all bindings back and waits, some seconds at most, for what is under way.
+    ///
+    /// # Errors
+    /// The calls that are not in the database.
+    pub async fn shutdown(&self) -> Result<(), crate::store::Unwritten> {
+        let (sender, receiver) = oneshot::channel();
+        if self.commands.send(Command::Shutdown(sender)).await.is_ok() {
+            let _ = receiver.await;
+        }
+        match self.store.clone() {
+            Some(store) => tokio::task::spawn_blocking(move || store.close(LAST_ROWS)).await.unwrap_or(Ok(())),
+            None => Ok(()),
+        }
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, Refused>>) -> Command,
+    ) -> Result<T, CommandError> {
+        let (sender, receiver) = oneshot::channel();
+        self.commands.send(command(sender)).await.map_err(|_| CommandError::Ended)?;
+        Ok(receiver.await.map_err(|_| CommandError::Ended)??)
+    }
+}
+
+/// A listener; see [`Phone::events`].
+#[derive(Debug)]
+pub struct Events(broadcast::Receiver<Event>);
+
+impl Events {
+    /// The next event; `None` when the phone has ended.
+    pub async fn next(&mut self) -> Option<Event> {
+        match self.0.recv().await {
+            Ok(event) => Some(event),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Event::Lagged { missed }),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+impl Events {
+    /// An event that is there already.
+    pub fn try_next(&mut self) -> Option<Event> {
+        match self.0.try_recv() {
+            Ok(event) => Some(event),
+            Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(Event::Lagged { missed }),
+            Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => None,
+        }
+    }
+}
+
+impl From<Happening> for Event {
+    fn from(happening: Happening) -> Self {
+        match happening {
+            Happening::Call(event) => Event::Call(event),
+            Happening::Registration(registration) => Event::Registration(registration),
+            Happening::Notice { call, kind, text } => Event::Notice { call, kind, text },
+        }
+    }
+}
+
+/// Writes what a moment changed in the record of its call.
+fn keep(store: &Store, event: &CallEvent) {
+    let record: &Record = &event.record;
+    match event.moment {
+        Moment::Initiated => store.started(record),
+        Moment::Ringing { .. } | Moment::Answered => store.updated(record),
+        Moment::Ended => store.finished(record),
+        // Rows change at the milestones; the rest is in the last one.
+        Moment::Held | Moment::Resumed | Moment::Dtmf { .. } | Moment::Quality => {}
+    }
+}

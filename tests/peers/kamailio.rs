@@ -1,0 +1,119 @@
+//! Kamailio as registrar and record-routing proxy with digest authentication, UDP and TCP, empty location table.
+
+use crate::process::{Peer, address, eventually, free_port};
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+
+/// A running Kamailio; the password of user `U` is `secret-U`.
+pub struct Kamailio {
+    pub address: SocketAddr,
+    peer: Peer,
+    _directory: tempfile::TempDir,
+}
+
+const CONFIG: &str = r#"#!KAMAILIO
+debug=2
+log_stderror=yes
+fork=yes
+children=2
+tcp_children=2
+auto_aliases=no
+listen=udp:@ADDRESS@
+listen=tcp:@ADDRESS@
+tcp_connection_lifetime=120
+loadmodule "kex.so"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "maxfwd.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
+loadmodule "auth.so"
+loadmodule "xlog.so"
+modparam("usrloc", "db_mode", 0)
+modparam("registrar", "max_expires", 120)
+modparam("registrar", "min_expires", 10)
+modparam("auth", "nonce_count", 1)
+modparam("auth", "qop", "auth")
+modparam("auth", "nonce_expire", 300)
+modparam("auth", "algorithm", "@ALGORITHM@")
+modparam("rr", "enable_full_lr", 1)
+modparam("tm", "fr_timer", 5000)
+
+request_route {
+    if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
+    if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
+    if (has_totag()) {
+        if (loose_route()) { t_relay(); exit; }
+        if (is_method("ACK")) { if (t_check_trans()) t_relay(); exit; }
+        sl_send_reply("404", "Not Here"); exit;
+    }
+    if (is_method("OPTIONS") && uri == myself && $rU == $null) { sl_send_reply("200", "Keepalive"); exit; }
+    if (is_method("REGISTER")) {
+        xlog("L_ALERT", "REGISTER $fu by $proto expires $hdr(Expires) contact $ct\n");
+        if (!pv_www_authenticate("$fd", "secret-$fU", "0")) { www_challenge("$fd", "1"); exit; }
+        save("location"); exit;
+    }
+    if (is_method("INVITE")) {
+        if (!pv_proxy_authenticate("$fd", "secret-$fU", "0")) { proxy_challenge("$fd", "1"); exit; }
+        consume_credentials();
+        xlog("L_ALERT", "INVITE $fu to $ru by $proto\n");
+    }
+    record_route();
+    if (!lookup("location")) { sl_send_reply("404", "Not Found"); exit; }
+    t_relay();
+}
+"#;
+
+impl Kamailio {
+    /// Starts one that challenges with MD5.
+    pub fn start() -> Self {
+        Self::with_algorithm("MD5")
+    }
+
+    /// Starts one that challenges with `algorithm` (`MD5` or `SHA-256`).
+    pub fn with_algorithm(algorithm: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let ip = address();
+        let address = SocketAddr::new(ip, free_port(ip));
+        let config = directory.path().join("kamailio.cfg");
+        let text = CONFIG.replace("@ADDRESS@", &address.to_string()).replace("@ALGORITHM@", algorithm);
+        fs::write(&config, text).unwrap();
+        let mut command = Command::new("kamailio");
+        command.arg("-DD").arg("-f").arg(&config);
+        for option in ["-w", "-Y"] {
+            command.arg(option).arg(directory.path());
+        }
+        command.arg("-P").arg(directory.path().join("pid"));
+        let peer = Peer::start("kamailio", directory.path(), &mut command);
+        let kamailio = Self { address, peer, _directory: directory };
+        kamailio.wait_until_it_answers();
+        kamailio
+    }
+
+    /// Everything that it logged.
+    pub fn log(&self) -> String {
+        self.peer.log()
+    }
+
+    fn wait_until_it_answers(&self) {
+        let socket = UdpSocket::bind((self.address.ip(), 0)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let local = socket.local_addr().unwrap();
+        let ping = format!(
+            "OPTIONS sip:{0} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKping\r\nFrom: <sip:test@{local}>;tag=1\r\n\
+             To: <sip:{0}>\r\nCall-ID: ping\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 5\r\nContent-Length: 0\r\n\r\n",
+            self.address
+        );
+        let answered = eventually(Duration::from_secs(15), || {
+            let _ = socket.send_to(ping.as_bytes(), self.address);
+            socket.recv(&mut [0; 2048]).is_ok()
+        });
+        assert!(answered, "Kamailio does not answer:\n{}", self.peer.log());
+    }
+}
