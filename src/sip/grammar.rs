@@ -3,12 +3,22 @@
 //! Everything works in one pass over the octets and never panics: all separators are ASCII, so that cutting a `str` at
 //! one of them is always a character boundary.
 
+use memchr::memchr3;
 use std::borrow::Cow;
 
 /// Is it a character of `token` (RFC 3261 section 25.1)?
 pub(crate) const fn is_token_octet(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric()
-        || matches!(octet, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+    const TABLE: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut octet = 0;
+        while octet < 256 {
+            table[octet] = (octet as u8).is_ascii_alphanumeric()
+                || matches!(octet as u8, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+            octet += 1;
+        }
+        table
+    };
+    TABLE[octet as usize]
 }
 
 /// Is it a `token`: not empty and nothing but token characters?
@@ -55,7 +65,8 @@ impl<'a> Iterator for Split<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         let octets = self.rest.take()?;
-        let mut index = 0;
+        // What comes before the first separator needs no closer look if nothing in it hides one.
+        let mut index = memchr3(self.separator, b'"', b'<', octets).unwrap_or(octets.len());
         let mut bracket = false;
         while let Some(&octet) = octets.get(index) {
             if octet == self.separator && !bracket {

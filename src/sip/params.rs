@@ -23,6 +23,9 @@ impl Params {
         if text.is_empty() {
             return Some(Self::new());
         }
+        if is_plain(text.as_bytes()) {
+            return Some(Self(text.to_owned()));
+        }
         let mut written = String::with_capacity(text.len());
         for part in grammar::split_text(text.strip_prefix(';')?, b';').filter(|part| !part.is_empty()) {
             let (name, value) = match part.split_once('=') {
@@ -110,12 +113,48 @@ impl Params {
     }
 }
 
+/// What stands in names and values (0), in values only (1), and what needs a closer look (2).
+const CLASS: [u8; 256] = {
+    let mut class = [1; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        if is_name_octet(octet as u8) {
+            class[octet] = 0;
+        } else if octet as u8 <= b' ' || matches!(octet as u8, 0x7F | b'"' | b'<' | b'>' | b',') {
+            class[octet] = 2;
+        }
+        octet += 1;
+    }
+    class
+};
+
+/// Nearly all parameters are `;name=value;flag` without blanks, quotes and empty parts: seen in one pass.
+fn is_plain(octets: &[u8]) -> bool {
+    let Some((b';', octets)) = octets.split_first() else { return false };
+    // Octets of the name so far; `None` inside of a value.
+    let mut name = Some(0);
+    for octet in octets {
+        name = match (octet, name) {
+            (b';', Some(0)) | (b'=', Some(0)) => return false,
+            (b';', _) => Some(0),
+            (b'=', _) => None,
+            (octet, name) => match (CLASS[*octet as usize], name) {
+                (0, Some(length)) => Some(length + 1),
+                (0 | 1, None) => None,
+                _ => return false,
+            },
+        };
+    }
+    name != Some(0)
+}
+
+const fn is_name_octet(octet: u8) -> bool {
+    grammar::is_token_octet(octet) || matches!(octet, b'[' | b']' | b'/' | b':' | b'&' | b'$' | b'(' | b')')
+}
+
 /// Longer set than `token`: URI parameter names may hold `paramchar` (RFC 3261 section 25.1).
 fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.bytes().all(|octet| {
-            grammar::is_token_octet(octet) || matches!(octet, b'[' | b']' | b'/' | b':' | b'&' | b'$' | b'(' | b')')
-        })
+    !name.is_empty() && name.bytes().all(is_name_octet)
 }
 
 /// A quoted string, or anything without blanks, controls, quotes and brackets of lists.
@@ -123,7 +162,7 @@ fn is_value(value: &str) -> bool {
     if value.starts_with('"') {
         return grammar::quoted_end(value.as_bytes()) == Some(value.len());
     }
-    !value.bytes().any(|octet| octet <= b' ' || matches!(octet, 0x7F | b'"' | b'<' | b'>' | b';' | b','))
+    value.bytes().all(|octet| CLASS[octet as usize] < 2 && octet != b';')
 }
 
 impl fmt::Display for Params {

@@ -308,7 +308,9 @@ fn parse_host(text: &str) -> Result<Host, &'static str> {
         let address = rest.strip_suffix(']').ok_or("the bracket of the IPv6 address does not close")?;
         return address.parse().map(Host::V6).map_err(|_| "no IPv6 address stands in the brackets");
     }
-    if let Ok(address) = text.parse() {
+    if text.starts_with(|first: char| first.is_ascii_digit())
+        && let Ok(address) = text.parse()
+    {
         return Ok(Host::V4(address));
     }
     // Underscores stand in no host name of the grammar, but in many of the field.

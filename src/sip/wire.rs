@@ -25,7 +25,9 @@ use super::header::{Headers, Name, Value};
 use super::message::{Message, Method, Status};
 use super::uri::Uri;
 use bytes::Bytes;
+use memchr::memchr;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// What is read at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +91,7 @@ fn skip_line_ends(octets: &[u8]) -> &[u8] {
 fn head_end(octets: &[u8], from: usize) -> Option<usize> {
     let mut from = from;
     loop {
-        let line_end = from + octets.get(from..)?.iter().position(|octet| *octet == b'\n')? + 1;
+        let line_end = from + memchr(b'\n', octets.get(from..)?)? + 1;
         match octets.get(line_end..)? {
             [b'\n', ..] => return Some(line_end + 1),
             [b'\r', b'\n', ..] => return Some(line_end + 2),
@@ -136,7 +138,6 @@ struct Head {
 impl Head {
     /// Reads a head, the empty line included.
     fn parse(octets: &[u8], limits: &Limits) -> Head {
-        let mut lines = Lines(octets);
         let mut head = Head {
             start: Start::BrokenRequest { method: None },
             headers: Headers::with_capacity(24),
@@ -147,6 +148,8 @@ impl Head {
             head.note(Fault::HeadTooLong { limit: limits.head_octets });
             return head;
         }
+        let shared: Option<Arc<str>> = std::str::from_utf8(octets).ok().map(Into::into);
+        let mut lines = Lines(shared.as_deref().map_or(octets, str::as_bytes));
         let (start, fault) = start_line(lines.next().unwrap_or_default());
         (head.start, head.fault) = (start, fault);
         let mut unfolded = Vec::new();
@@ -155,7 +158,7 @@ impl Head {
                 break;
             }
             if !lines.folds() {
-                head.field(line);
+                head.field(line, shared.as_ref());
             } else {
                 // A line break and the blanks after it mean one blank (RFC 3261 section 7.3.1).
                 unfolded.clear();
@@ -164,7 +167,7 @@ impl Head {
                     unfolded.push(b' ');
                     unfolded.extend_from_slice(lines.next().unwrap_or_default().trim_ascii());
                 }
-                head.field(&unfolded);
+                head.field(&unfolded, None);
             }
             if head.headers.len() > limits.fields {
                 head.note(Fault::TooManyFields { limit: limits.fields });
@@ -179,11 +182,16 @@ impl Head {
         self.fault.get_or_insert(fault);
     }
 
-    fn field(&mut self, line: &[u8]) {
-        let colon = line.iter().position(|octet| *octet == b':').unwrap_or(line.len());
+    /// Reads one unfolded line, which is a part of `shared`, if that is there.
+    fn field(&mut self, line: &[u8], shared: Option<&Arc<str>>) {
+        let keep = |value: &[u8]| match shared {
+            Some(head) => Value::within(head, value),
+            None => Value::from_octets(value),
+        };
+        let colon = memchr(b':', line).unwrap_or(line.len());
         let (name, value) = line.split_at_checked(colon).unwrap_or((line, &[]));
         let name = std::str::from_utf8(name.trim_ascii_end()).unwrap_or_default();
-        if value.is_empty() || !grammar::is_token(name) || line.contains(&b'\r') {
+        if value.is_empty() || !grammar::is_token(name) || memchr(b'\r', line).is_some() {
             self.note(Fault::FieldLine(excerpt(line)));
             return;
         }
@@ -192,15 +200,15 @@ impl Head {
         if name == Name::ContentLength {
             self.content_length(value);
         }
-        if !name.is_list() || !value.contains(&b',') {
-            self.headers.push(name, Value::from_octets(value));
+        if !name.is_list() || memchr(b',', value).is_none() {
+            self.headers.push(name, keep(value));
             return;
         }
         for item in grammar::split(value, b',') {
             let item = item.trim_ascii();
             // An empty list item means nothing, but in Via, where it would be a hop (RFC 4475 section 3.1.2.1).
             if !item.is_empty() || name == Name::Via {
-                self.headers.push(name.clone(), Value::from_octets(item));
+                self.headers.push(name.clone(), keep(item));
             }
         }
     }
@@ -241,7 +249,7 @@ impl<'a> Lines<'a> {
             return None;
         }
         let octets = self.0;
-        let end = octets.iter().position(|octet| *octet == b'\n').unwrap_or(octets.len());
+        let end = memchr(b'\n', octets).unwrap_or(octets.len());
         let (line, rest) = octets.split_at_checked(end).unwrap_or((octets, &[]));
         self.0 = rest.get(1..).unwrap_or_default();
         Some(line.strip_suffix(b"\r").unwrap_or(line))
