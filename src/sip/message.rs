@@ -135,9 +135,9 @@ impl Response {
         response
     }
 
-    /// The same with another reason phrase; line ends in it become spaces.
+    /// The same with another reason phrase; line ends in it are written as spaces.
     pub fn with_reason(mut self, reason: &str) -> Self {
-        self.reason = reason.replace(['\r', '\n'], " ");
+        self.reason = reason.into();
         self
     }
 
@@ -164,9 +164,7 @@ impl Response {
     /// The response as sent, with the true Content-Length.
     pub fn to_bytes(&self) -> Vec<u8> {
         let code = self.status.to_string();
-        // A line end in the phrase would end the start line.
-        let reason = self.reason.replace(['\r', '\n'], " ");
-        write(["SIP/2.0 ", &code, " ", &reason], &self.headers, &self.body)
+        write(["SIP/2.0 ", &code, " ", &self.reason], &self.headers, &self.body)
     }
 }
 
@@ -177,7 +175,8 @@ fn write(start: [&str; 4], headers: &Headers, body: &[u8]) -> Vec<u8> {
         headers.iter().map(|header| header.name.as_str().len() + header.value.as_bytes().len() + 4).sum::<usize>();
     let mut out = Vec::with_capacity(start.iter().map(|part| part.len()).sum::<usize>() + size + body.len() + 32);
     for part in start {
-        out.extend_from_slice(part.as_bytes());
+        // A line end in a reason phrase or in a URI that was put together by hand would end the start line.
+        out.extend(part.bytes().map(|octet| if matches!(octet, b'\r' | b'\n') { b' ' } else { octet }));
     }
     out.extend_from_slice(b"\r\n");
     for header in headers.iter().filter(|header| header.name != Name::ContentLength && header.name.is_valid()) {
@@ -229,5 +228,8 @@ mod tests {
         response.reason.push_str("\r\nc");
         response.headers.push("Bad Name\r\nX", "v");
         assert_eq!(response.to_bytes(), b"SIP/2.0 200 a  b  c\r\nContent-Length: 0\r\n\r\n");
+        let host = super::super::host::Host::Name("h\r\nX: y".into());
+        let request = Request::new(Method::Options, super::super::uri::SipUri::new(Some("a\r\nb"), host, None));
+        assert_eq!(request.to_bytes(), b"OPTIONS sip:a%0D%0Ab@h  X: y SIP/2.0\r\nContent-Length: 0\r\n\r\n");
     }
 }

@@ -7,6 +7,7 @@ pub mod dialog;
 mod grammar;
 pub mod header;
 pub mod hop;
+pub mod host;
 pub mod keepalive;
 pub mod message;
 pub mod name_addr;

@@ -1,12 +1,12 @@
 //! URIs of SIP (RFC 3261 section 19.1), and others kept as they are.
 
-use super::grammar;
 use super::hop::Transport;
+use super::host;
+pub use super::host::Host;
 use super::params::Params;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// Any URI that may stand in a SIP message.
@@ -46,17 +46,6 @@ pub struct OtherUri {
     pub scheme: String,
     /// Everything after the colon.
     pub rest: String,
-}
-
-/// A host of a URI or Via.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Host {
-    /// A domain name, as written.
-    Name(String),
-    /// An IPv4 address.
-    V4(Ipv4Addr),
-    /// An IPv6 address, written in brackets.
-    V6(Ipv6Addr),
 }
 
 /// A text that is no URI or host.
@@ -186,7 +175,7 @@ impl SipUri {
             None => (hostpart, None),
         };
         let (hostport, params) = hostpart.split_at(hostpart.find(';').unwrap_or(hostpart.len()));
-        let (host, port) = split_port(hostport)?;
+        let (host, port) = host::split_port(hostport)?;
         let params = Params::parse(params).ok_or("a parameter is malformed")?;
         Ok(Self { secure, user: user.map(Into::into), password: password.map(Into::into), host, port, params, headers })
     }
@@ -249,91 +238,6 @@ impl fmt::Display for SipUri {
             None => Ok(()),
         }
     }
-}
-
-impl Host {
-    /// The address, if it is none to be looked up.
-    pub fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Host::Name(_) => None,
-            Host::V4(address) => Some(IpAddr::V4(*address)),
-            Host::V6(address) => Some(IpAddr::V6(*address)),
-        }
-    }
-
-    /// Are both the same host? Names are compared without regard to case.
-    pub fn equivalent(&self, other: &Host) -> bool {
-        match (self, other) {
-            (Host::Name(one), Host::Name(two)) => one.eq_ignore_ascii_case(two),
-            _ => self == other,
-        }
-    }
-}
-
-impl From<IpAddr> for Host {
-    fn from(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(address) => Host::V4(address),
-            IpAddr::V6(address) => Host::V6(address),
-        }
-    }
-}
-
-impl From<SocketAddr> for Host {
-    fn from(address: SocketAddr) -> Self {
-        address.ip().into()
-    }
-}
-
-impl FromStr for Host {
-    type Err = UriError;
-
-    fn from_str(text: &str) -> Result<Self, UriError> {
-        parse_host(text).map_err(|why| UriError { text: text.chars().take(200).collect(), why })
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Host::Name(name) => f.write_str(name),
-            Host::V4(address) => address.fmt(f),
-            Host::V6(address) => write!(f, "[{address}]"),
-        }
-    }
-}
-
-fn parse_host(text: &str) -> Result<Host, &'static str> {
-    if let Some(rest) = text.strip_prefix('[') {
-        let address = rest.strip_suffix(']').ok_or("the bracket of the IPv6 address does not close")?;
-        return address.parse().map(Host::V6).map_err(|_| "no IPv6 address stands in the brackets");
-    }
-    if text.starts_with(|first: char| first.is_ascii_digit())
-        && let Ok(address) = text.parse()
-    {
-        return Ok(Host::V4(address));
-    }
-    // Underscores stand in no host name of the grammar, but in many of the field.
-    let valid = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_'));
-    if text.is_empty() || !valid {
-        return Err("the host is missing or malformed (IPv6 addresses stand in brackets)");
-    }
-    Ok(Host::Name(text.into()))
-}
-
-/// Cuts `host[:port]`.
-pub(crate) fn split_port(text: &str) -> Result<(Host, Option<u16>), &'static str> {
-    let after_address = text.rfind(']').map_or(0, |bracket| bracket + 1);
-    let (host, port) = match text.get(after_address..).and_then(|rest| rest.find(':')) {
-        Some(colon) => {
-            let (host, port) = text.split_at(after_address + colon);
-            let port =
-                grammar::decimal(port.get(1..).unwrap_or_default()).ok_or("the port is no number up to 65535")?;
-            (host, Some(port))
-        }
-        None => (text, None),
-    };
-    Ok((parse_host(grammar::trim_text(host))?, port))
 }
 
 /// Escapes what `user` of RFC 3261 section 25.1 does not allow.

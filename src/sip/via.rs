@@ -2,8 +2,9 @@
 
 use super::grammar;
 use super::hop::Transport;
+use super::host::{self, Host};
 use super::params::Params;
-use super::uri::{self, Host, UriError};
+use super::uri::UriError;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -105,9 +106,9 @@ fn split_sent_by(text: &str) -> Result<(Host, Option<u16>), &'static str> {
         if !text.contains(':') {
             return Err("the sent-by holds a blank");
         }
-        return uri::split_port(&tight);
+        return host::split_port(&tight);
     }
-    uri::split_port(text)
+    host::split_port(text)
 }
 
 impl fmt::Display for Via {

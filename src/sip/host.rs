@@ -1,0 +1,126 @@
+//! Hosts of URIs and Vias.
+
+use super::grammar;
+use super::uri::UriError;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+/// A host of a URI or Via.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A domain name, as written.
+    Name(String),
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// An IPv6 address, written in brackets.
+    V6(Ipv6Addr),
+}
+
+impl Host {
+    /// The address, if it is none to be looked up.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Host::Name(_) => None,
+            Host::V4(address) => Some(IpAddr::V4(*address)),
+            Host::V6(address) => Some(IpAddr::V6(*address)),
+        }
+    }
+
+    /// Are both the same host? Names are compared without regard to case.
+    pub fn equivalent(&self, other: &Host) -> bool {
+        match (self, other) {
+            (Host::Name(one), Host::Name(two)) => one.eq_ignore_ascii_case(two),
+            _ => self == other,
+        }
+    }
+}
+
+impl From<IpAddr> for Host {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Host::V4(address),
+            IpAddr::V6(address) => Host::V6(address),
+        }
+    }
+}
+
+impl From<SocketAddr> for Host {
+    fn from(address: SocketAddr) -> Self {
+        address.ip().into()
+    }
+}
+
+impl FromStr for Host {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        parse_host(text).map_err(|why| UriError { text: text.chars().take(200).collect(), why })
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Name(name) => f.write_str(name),
+            Host::V4(address) => address.fmt(f),
+            Host::V6(address) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+fn parse_host(text: &str) -> Result<Host, &'static str> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let address = rest.strip_suffix(']').ok_or("the bracket of the IPv6 address does not close")?;
+        return address.parse().map(Host::V6).map_err(|_| "no IPv6 address stands in the brackets");
+    }
+    if text.starts_with(|first: char| first.is_ascii_digit())
+        && let Ok(address) = text.parse()
+    {
+        return Ok(Host::V4(address));
+    }
+    // Underscores stand in no host name of the grammar, but in many of the field.
+    let valid = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_'));
+    if text.is_empty() || !valid {
+        return Err("the host is missing or malformed (IPv6 addresses stand in brackets)");
+    }
+    Ok(Host::Name(text.into()))
+}
+
+/// Cuts `host[:port]`.
+pub(crate) fn split_port(text: &str) -> Result<(Host, Option<u16>), &'static str> {
+    let after_address = text.rfind(']').map_or(0, |bracket| bracket + 1);
+    let (host, port) = match text.get(after_address..).and_then(|rest| rest.find(':')) {
+        Some(colon) => {
+            let (host, port) = text.split_at(after_address + colon);
+            let port =
+                grammar::decimal(port.get(1..).unwrap_or_default()).ok_or("the port is no number up to 65535")?;
+            (host, Some(port))
+        }
+        None => (text, None),
+    };
+    Ok((parse_host(grammar::trim_text(host))?, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_ports() {
+        for (text, host, port) in [
+            ("a_b.example", Host::Name("a_b.example".into()), None),
+            ("192.0.2.1:5060", Host::V4(Ipv4Addr::new(192, 0, 2, 1)), Some(5060)),
+            ("1.example", Host::Name("1.example".into()), None),
+            ("[::1]:0", Host::V6(Ipv6Addr::LOCALHOST), Some(0)),
+            ("[2001:db8::192.0.2.1]", Host::V6("2001:db8::c000:201".parse().unwrap()), None),
+        ] {
+            assert_eq!(split_port(text), Ok((host, port)), "{text}");
+        }
+        for bad in ["", ":5060", "[::1", "::1", "[h]", "h:", "h:1:2", "h:-1", "ü", "a b"] {
+            assert!(split_port(bad).is_err(), "{bad}");
+        }
+        assert!(Host::Name("A.example".into()).equivalent(&"a.EXAMPLE".parse().unwrap()));
+        assert_eq!(Host::from(SocketAddr::from((Ipv6Addr::LOCALHOST, 1))).to_string(), "[::1]");
+    }
+}
