@@ -162,6 +162,13 @@ fn a_success_forgets_the_failures_and_the_user_can_shorten_the_wait() {
     phone.answer(&request.response(Status(404)));
     phone.quiet();
     within(phone.wait(), 900.0, 1800.0);
+    phone.sent();
+    phone.registration.handle_failure(phone.now, Failure::Timeout);
+    phone.quiet();
+    phone.registration.register(phone.now);
+    phone.sent();
+    phone.registration.handle_failure(phone.now, Failure::Timeout);
+    assert!(matches!(phone.state(), State::Failed { failures: 1, .. }), "a new wish starts anew");
 }
 
 #[test]

@@ -21,6 +21,16 @@ fn trying_is_sent_after_200_ms_and_copies_the_request() {
 }
 
 #[test]
+fn trying_of_the_user_has_no_tag_either() {
+    let mut table = table();
+    let (id, request) = incoming(&mut table, 0, hop(UDP), received("INVITE", "z9hG4bK1"));
+    assert!(table.respond(at(10), id, request.response(Status::TRYING)));
+    let [(_, Message::Response(trying))] = &sent(&mut table)[..] else { panic!() };
+    assert_eq!(trying.headers.to().unwrap().tag(), None);
+    assert_eq!(run(&mut table, 1_000), [], "one is enough");
+}
+
+#[test]
 fn repeated_requests_get_the_last_response_and_are_not_told_again() {
     let mut table = table();
     let invite = received("INVITE", "z9hG4bK1");
@@ -206,6 +216,12 @@ fn the_table_is_bounded() {
     let Message::Response(refusal) = parse_datagram(&bytes).unwrap() else { panic!() };
     assert_eq!((refusal.status, refusal.headers.retry_after()), (Status(503), Some(Duration::from_secs(10))));
     assert_eq!((table.len(), table.counters().overload), ((2, 2), 1));
+
+    // A call can be cancelled all the same.
+    let mut table = Transactions::new(Timers::default(), Limits { servers: 1, ..limits }, Random::from_seed(1));
+    let (id, _) = incoming(&mut table, 0, hop(UDP), received("INVITE", "z9hG4bK1"));
+    table.receive(at(10), hop(UDP), Message::Request(received("CANCEL", "z9hG4bK1")));
+    assert!(matches!(outputs(&mut table).last(), Some(Output::Cancelled { invite, .. }) if *invite == id));
 }
 
 /// Whatever was begun and then left alone is gone after five minutes, but for calls that ring.

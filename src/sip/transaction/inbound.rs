@@ -6,9 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::invite_server::InviteServer;
-use super::key::Identity;
 use super::server::Server;
-use super::{Deadline, Output, Pace, ServerId, Transactions};
+use super::{Deadline, Output, Pace, ServerId, Transactions, key};
 use crate::sip::header::{Headers, Name};
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::message::{Method, Request, Response, Status};
@@ -107,9 +106,8 @@ impl Transactions {
             self.counters.unroutable += 1;
             return;
         };
-        let identity = Identity::new(&request, &via);
         let method = if request.method == Method::Ack { &Method::Invite } else { &request.method };
-        identity.transaction(method, &mut self.key);
+        key::server(&request, &via, method, &mut self.key);
         if let Some(id) = self.requests.get(self.key.as_str()).copied() {
             let input = if request.method == Method::Ack { Input::Ack } else { Input::Repeated };
             if self.drive_server(now, id, input, None) == Effect::Acknowledged {
@@ -122,14 +120,14 @@ impl Transactions {
         let key: Arc<str> = self.key.as_str().into();
         let invite = match request.method {
             Method::Cancel => {
-                identity.transaction(&Method::Invite, &mut self.key);
+                key::server(&request, &via, &Method::Invite, &mut self.key);
                 self.requests.get(self.key.as_str()).copied()
             }
             _ => None,
         };
         let mut merge: Option<Arc<str>> = None;
         let mut merged = false;
-        if !matches!(request.method, Method::Ack | Method::Cancel) && identity.merge(&mut self.key) {
+        if !matches!(request.method, Method::Ack | Method::Cancel) && key::merge(&request, &mut self.key) {
             merged = self.merges.contains_key(self.key.as_str());
             merge = (!merged).then(|| Arc::from(self.key.as_str()));
         }
@@ -140,7 +138,8 @@ impl Transactions {
             return;
         }
         let (reply, instead) = way_back(source, &via);
-        if self.servers.len() >= self.limits.servers {
+        // A CANCEL of a known INVITE is let in: there are no more of them than INVITEs.
+        if self.servers.len() >= self.limits.servers && invite.is_none() {
             self.refuse(&request, reply);
             return;
         }

@@ -194,7 +194,7 @@ impl Transactions {
             self.counters.unroutable += 1;
             return;
         };
-        let known = key::of_response(&response.headers, &via, &mut self.key);
+        let known = key::of_response(&response, &via, &mut self.key);
         match self.responses.get(self.key.as_str()).copied().filter(|_| known) {
             Some(id) => {
                 let input = match response.status {
