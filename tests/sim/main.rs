@@ -1,0 +1,12 @@
+//! User agents in virtual time: two agents over a lossy link, or one agent and a peer that follows a script.
+#![allow(unreachable_pub, reason = "the modules are one test program")]
+
+mod calls;
+mod dialogs;
+mod forks;
+mod peer;
+mod races;
+mod random_life;
+mod refusals;
+mod ways;
+mod world;
