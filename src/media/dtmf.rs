@@ -1,5 +1,11 @@
 //! DTMF as telephone events (RFC 4733): digits, the events that we send, the events that we hear.
 
+mod incoming;
+mod outgoing;
+
+pub use incoming::Incoming;
+pub use outgoing::{Outgoing, Pulse, Tick};
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -65,5 +71,21 @@ impl FromStr for Digit {
 impl fmt::Display for Digit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.character())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_read_and_written() {
+        let digits = Digit::all("0189*#aD").unwrap();
+        assert_eq!(digits.iter().map(Digit::to_string).collect::<String>(), "0189*#AD");
+        assert_eq!(digits.iter().map(|digit| digit.event()).collect::<Vec<_>>(), [0, 1, 8, 9, 10, 11, 12, 15]);
+        assert_eq!(Digit::all("12x3"), Err(UnknownDigit("x".into())));
+        assert_eq!("5".parse::<Digit>().map(Digit::event), Ok(5));
+        assert!("".parse::<Digit>().is_err() && "55".parse::<Digit>().is_err());
+        assert_eq!(Digit::from_event(16), None);
     }
 }

@@ -8,7 +8,10 @@ pub mod packet;
 pub mod plan;
 pub mod quality;
 pub mod receive;
+
+pub mod resample;
 pub mod rtcp;
+pub mod send;
 pub mod sequence;
 pub mod session;
 pub mod srtp;
