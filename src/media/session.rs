@@ -4,128 +4,172 @@
 //!   microphone ─ capture() ─▶ encoder ─▶ sender ─▶ srtp ─▶ poll_transmit() ─▶ network
 //!                                  digits ─▶ dtmf ┘  │
 //!                                        rtcp ◀──────┴──────┐
-//!   speaker ◀─ playout() ◀─ resampler ◀─ jitter ◀─ receiver ◀─ srtp ◀─ handle_packet() ◀─ network
+//!   speaker ◀─ playout() ◀─ resampler ◀─ jitter ◀─ reception ◀─ srtp ◀─ handle_packet() ◀─ network
 //! ```
 
-use super::codec::{self, Encoder, Unavailable, opus};
-use super::dtmf::Digit;
-use super::plan::Plan;
-use super::quality::Report;
+mod inbound;
+mod latch;
+mod outbound;
+mod outbox;
+mod vocabulary;
+
+pub use vocabulary::{Component, Config, Counters, Event, Transmit, Unusable};
+
+use super::codec::{self, Encoder};
+use super::dtmf::{self, Digit};
+use super::jitter::Playout;
+use super::plan::{Codec, Plan};
+use super::quality::assess::{self, Path};
+use super::quality::{Inbound, Report};
+use super::receive::{Probation, Reception};
+use super::resample::Resampler;
+use super::rtcp::{self, Rtcp};
+use super::send::Sender;
+use super::sequence::ExtendedSeq;
+use super::srtp;
 use crate::random::Random;
 use crate::time::{Duration, Instant};
+use latch::Latch;
+use outbox::Outbox;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
-/// Which of the two ports of a call; with rtcp-mux (RFC 5761) everything is `Rtp`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Component {
-    /// The RTP port.
-    Rtp,
-    /// The RTCP port.
-    Rtcp,
-}
-
-/// What the owner of a session chooses; everything else comes from the [`Plan`].
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Canonical name in RTCP (RFC 3550 section 6.5.1), the same in every stream of a call.
-    pub cname: String,
-    /// Opus encoder.
-    pub opus: opus::Settings,
-    /// How long each DTMF digit sounds; at least 40 ms (RFC 4733 section 2.5.2.3 cites Q.24).
-    pub digit_time: Duration,
-    /// Silence between two digits.
-    pub digit_gap: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            cname: "sidetone".into(),
-            opus: opus::Settings::default(),
-            digit_time: Duration::from_millis(100),
-            digit_gap: Duration::from_millis(50),
-        }
-    }
-}
-
-/// A datagram to send; `bytes` stay valid until the next call of a method of the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transmit<'a> {
-    /// From which of our ports.
-    pub component: Component,
-    /// Where to.
-    pub to: SocketAddr,
-    /// The payload.
-    pub bytes: &'a [u8],
-}
-
-/// What the owner of a session may want to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The first valid RTP packet of the call arrived.
-    FirstPacket,
-    /// The far end's address is another than its SDP said; we send there from now on.
-    RemoteLearned {
-        /// Of which port.
-        component: Component,
-        /// Where packets really come from.
-        address: SocketAddr,
-    },
-    /// The far end pressed a key.
-    Dtmf {
-        /// Which one.
-        digit: Digit,
-        /// For how long.
-        duration: Duration,
-    },
-    /// A queued digit was sent completely.
-    DtmfSent {
-        /// Which one.
-        digit: Digit,
-    },
-    /// The far end's stream restarted under another source (RFC 3550 section 8).
-    SourceChanged {
-        /// Its new SSRC.
-        ssrc: u32,
-    },
-    /// The far end said goodbye by RTCP (RFC 3550 section 6.6).
-    RemoteBye,
-}
-
-/// What went wrong or was dropped, and what was done about loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Datagrams that are neither RTP nor RTCP, or damaged.
-    pub malformed: u64,
-}
+/// Events that nobody asked for yet.
+const EVENTS: usize = 256;
 
 /// The media of one call: see the picture at the head of this module.
+///
+/// Steady state allocates nothing without SRTP, which allocates each packet anew; RTCP allocates every few seconds.
 #[derive(Debug)]
 pub struct Session {
     plan: Plan,
+    config: Config,
+    closed: bool,
+    // What we send.
     encoder: Encoder,
+    sender: Sender,
+    digits: dtmf::Outgoing,
+    protect: Option<srtp::Outgoing>,
+    payload: Vec<u8>,
+    packet: Vec<u8>,
+    outbox: Outbox,
+    // What we hear.
+    unprotect: Option<srtp::Incoming>,
+    /// Counts of keys that are no longer used.
+    past_srtp: srtp::Counters,
+    reception: Reception,
+    rtp_from: Latch,
+    rtcp_from: Latch,
+    /// The packet that waits for the next one to prove its source.
+    held: Option<ExtendedSeq>,
+    playout: Playout,
+    heard_digits: dtmf::Incoming,
+    resampler: Option<Resampler>,
+    /// Audio at our rate that does not fill a piece of playout yet, and a piece at the far end's.
+    resampled: Vec<i16>,
+    piece: Vec<i16>,
+    // Both.
+    rtcp: Rtcp,
+    /// Loss that the far end reports, falling slowly.
+    expected_loss: f64,
     events: VecDeque<Event>,
+    counters: Counters,
 }
 
 impl Session {
     /// Starts the media of a call.
     ///
     /// # Errors
-    /// [`Unavailable`] when a codec of the plan cannot be started.
-    pub fn new(now: Instant, plan: Plan, config: Config, random: Random) -> Result<Self, Unavailable> {
+    /// [`Unusable`] when a codec of the plan cannot be started, or its keys do not fit.
+    pub fn new(now: Instant, plan: Plan, config: Config, mut random: Random) -> Result<Self, Unusable> {
         let encoder = Encoder::new(&plan.encoding, &config.opus)?;
-        let _ = (now, random);
-        Ok(Self { plan, encoder, events: VecDeque::new() })
+        let expected = plan.receive.first().map_or(plan.encoding.codec, |&(_, codec)| codec);
+        let (protect, unprotect) = match &plan.srtp {
+            Some(keys) => (
+                Some(srtp::Outgoing::new(keys.suite, &keys.local)?),
+                Some(srtp::Incoming::new(keys.suite, &keys.remote)?),
+            ),
+            None => (None, None),
+        };
+        let sender = Sender::new(&mut random);
+        let rtcp = rtcp::Config {
+            ssrc: sender.ssrc(),
+            cname: config.cname.clone(),
+            wall: config.wall,
+            bandwidth: bandwidth(&plan, &config),
+        };
+        Ok(Self {
+            closed: false,
+            encoder,
+            digits: dtmf::Outgoing::new(config.digit_time, config.digit_gap),
+            payload: Vec::new(),
+            packet: Vec::new(),
+            outbox: Outbox::default(),
+            past_srtp: srtp::Counters::default(),
+            reception: Reception::new(probation(&plan)),
+            rtp_from: Latch::new(plan.remote_rtp),
+            rtcp_from: Latch::new(plan.remote_rtcp),
+            held: None,
+            playout: Playout::new(expected, config.jitter)?,
+            heard_digits: dtmf::Incoming::default(),
+            resampler: None,
+            resampled: Vec::new(),
+            piece: Vec::new(),
+            rtcp: Rtcp::new(now, rtcp, random),
+            expected_loss: 0.0,
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            sender,
+            protect,
+            unprotect,
+            plan,
+            config,
+        })
     }
 
-    /// Follows a renegotiation: SSRC, sequence numbers, time stamps and, while the keys stay, SRTP contexts go on.
+    /// Follows a renegotiation: SSRC, sequence numbers, timestamps and, while the keys stay, SRTP contexts go on.
     ///
     /// # Errors
-    /// [`Unavailable`] when a codec of the plan cannot be started; the session then goes on under the old plan.
-    pub fn update(&mut self, now: Instant, plan: Plan) -> Result<(), Unavailable> {
-        let _ = now;
+    /// [`Unusable`] when a codec of the plan cannot be started, or its keys do not fit; the session then goes on under
+    /// the old plan.
+    pub fn update(&mut self, now: Instant, plan: Plan) -> Result<(), Unusable> {
+        let old = &self.plan;
+        let encoder = if plan.encoding == old.encoding {
+            None
+        } else {
+            let mut encoder = Encoder::new(&plan.encoding, &self.config.opus)?;
+            encoder.expect_loss(self.expected_loss);
+            Some(encoder)
+        };
+        let suites = (old.srtp.as_ref().map(|keys| keys.suite), plan.srtp.as_ref().map(|keys| keys.suite));
+        let (suite_stays, keys) = (suites.0 == suites.1, (old.srtp.as_ref(), plan.srtp.as_ref()));
+        let stays =
+            |key: fn(&super::plan::Srtp) -> &super::plan::MasterKey| suite_stays && keys.0.map(key) == keys.1.map(key);
+        let (local_stays, remote_stays) = (stays(|keys| &keys.local), stays(|keys| &keys.remote));
+        let new_keys = plan.srtp.as_ref();
+        let protect = new_keys.map(|keys| srtp::Outgoing::new(keys.suite, &keys.local)).transpose()?;
+        let unprotect = new_keys.map(|keys| srtp::Incoming::new(keys.suite, &keys.remote)).transpose()?;
+        // From here on nothing fails.
+        if let Some(encoder) = encoder {
+            self.encoder = encoder;
+        }
+        if !local_stays {
+            self.protect = protect;
+        }
+        if !remote_stays {
+            self.past_srtp = self.srtp_counters();
+            self.unprotect = unprotect;
+        }
+        self.reception.set_probation(probation(&plan));
+        self.rtp_from.signal(plan.remote_rtp);
+        self.rtcp_from.signal(plan.remote_rtcp);
+        self.rtcp.set_bandwidth(bandwidth(&plan, &self.config));
+        if plan.direction.receives() != self.plan.direction.receives() {
+            // After a hold, nothing that was known of the timing holds.
+            self.playout.restart();
+            self.forget_discarded();
+        }
         self.plan = plan;
+        self.heard_digits.handle_timeout(now);
         Ok(())
     }
 
@@ -139,40 +183,65 @@ impl Session {
         codec::packet_time(self.plan.encoding.codec, self.plan.encoding.packet_time)
     }
 
-    /// Takes a datagram that arrived at `now` on the port of `component`.
-    pub fn handle_packet(&mut self, now: Instant, component: Component, from: SocketAddr, bytes: &[u8]) {
-        let _ = (now, component, from, bytes);
-    }
-
-    /// Takes exactly one [`Session::packet_time`] of mono audio at [`Session::rate`], to be sent at once.
-    pub fn capture(&mut self, now: Instant, audio: &[i16]) {
-        let _ = (now, self.encoder.encode(audio, &mut Vec::new()));
-    }
-
     /// Fills `out` with the next mono audio at [`Session::rate`], a multiple of 10 ms.
     pub fn playout(&mut self, now: Instant, out: &mut [i16]) {
-        let _ = now;
-        out.fill(0);
+        let (theirs, ours) = (self.playout.rate(), self.rate());
+        if theirs == ours {
+            self.resampler = None;
+            self.playout.pull(now, out);
+        } else {
+            self.playout_resampled(now, out, theirs, ours);
+        }
+        self.forget_discarded();
     }
 
-    /// Queues digits, to be sent one after the other in place of audio.
-    pub fn send_dtmf(&mut self, now: Instant, digits: &[Digit]) {
-        let _ = (now, digits);
+    /// The far end sends at another rate than we do.
+    fn playout_resampled(&mut self, now: Instant, out: &mut [i16], theirs: u32, ours: u32) {
+        if self.resampler.as_ref().is_none_or(|known| (known.from(), known.to()) != (theirs, ours)) {
+            self.resampler = Resampler::new(theirs, ours).ok();
+            self.resampled.clear();
+        }
+        let Some(resampler) = &mut self.resampler else {
+            // Rates of codecs are ordinary ones; a rate that cannot be converted is silence rather than noise.
+            out.fill(0);
+            return;
+        };
+        self.piece.resize(theirs as usize / 100, 0);
+        while self.resampled.len() < out.len() {
+            self.playout.pull(now, &mut self.piece);
+            resampler.process(&self.piece, &mut self.resampled);
+        }
+        if let Some(next) = self.resampled.get(..out.len()) {
+            out.copy_from_slice(next);
+        }
+        self.resampled.drain(..out.len());
     }
 
     /// The next datagram to send, if any.
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
-        None
+        self.outbox.pop()
     }
 
     /// When [`Session::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        if self.closed {
+            return None;
+        }
+        self.rtcp.poll_timeout().into_iter().chain(self.heard_digits.poll_timeout()).min()
     }
 
     /// Does what is due at `now`; nothing if nothing is.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
+        if self.closed {
+            return;
+        }
+        self.heard_digits.handle_timeout(now);
+        self.tell_digits();
+        if let Some(report) = self.rtcp.handle_timeout(now, &mut self.reception) {
+            self.packet.clear();
+            self.packet.extend_from_slice(report);
+            self.send_rtcp();
+        }
     }
 
     /// The next event, if any.
@@ -180,19 +249,68 @@ impl Session {
         self.events.pop_front()
     }
 
-    /// The quality of both directions until `now`.
-    pub fn quality(&self, now: Instant) -> Report {
-        let _ = now;
-        Report::default()
+    /// The quality of both directions until `now`. Computed when asked for; ask once a second rather than per packet.
+    pub fn quality(&self, _now: Instant) -> Report {
+        let round_trip = self.rtcp.remote().and_then(|remote| remote.round_trip);
+        let heard = self.reception.statistics();
+        let inbound = Path { codec: self.playout.codec(), packet_time: self.playout.packet_time(), round_trip };
+        let outbound = Path { codec: self.plan.encoding.codec, packet_time: self.packet_time(), round_trip };
+        let inbound = match heard.expected {
+            // Nothing is known of a stream that never came.
+            0 => Inbound::default(),
+            _ => assess::inbound(&inbound, &heard, self.playout.statistics().mean_delay()),
+        };
+        Report { inbound, outbound: assess::outbound(&outbound, self.sender.packets(), self.rtcp.remote()) }
     }
 
-    /// What went wrong, and what was done about it.
+    /// What was dropped and why, and what was done about loss.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        Counters { srtp: self.srtp_counters(), playout: self.playout.statistics(), ..self.counters }
     }
 
-    /// Ends the streams: queues an RTCP BYE (RFC 3550 section 6.6) for [`Session::poll_transmit`].
-    pub fn close(&mut self, now: Instant) {
-        let _ = now;
+    fn srtp_counters(&self) -> srtp::Counters {
+        let now = self.unprotect.as_ref().map(srtp::Incoming::counters).unwrap_or_default();
+        let past = self.past_srtp;
+        srtp::Counters {
+            authentic: past.authentic + now.authentic,
+            auth_failed: past.auth_failed + now.auth_failed,
+            replayed: past.replayed + now.replayed,
+            malformed: past.malformed + now.malformed,
+            too_many_sources: past.too_many_sources + now.too_many_sources,
+        }
     }
+
+    /// Ends the streams: queues an RTCP BYE (RFC 3550 section 6.6) for [`Session::poll_transmit`]. Nothing is sent or
+    /// heard afterwards; [`Session::quality`] and [`Session::counters`] keep what they say.
+    pub fn close(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        if let Some(bye) = self.rtcp.bye(now, &mut self.reception, "") {
+            self.packet.clear();
+            self.packet.extend_from_slice(bye);
+            self.send_rtcp();
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() < EVENTS {
+            self.events.push_back(event);
+        }
+    }
+}
+
+/// A source has to prove itself unless each of its packets is authenticated.
+fn probation(plan: &Plan) -> Probation {
+    if plan.srtp.is_some() { Probation::Waived } else { Probation::Required }
+}
+
+/// What one direction takes with its RTP, UDP and IP headers, bit/s.
+fn bandwidth(plan: &Plan, config: &Config) -> u32 {
+    let payload = match plan.encoding.codec {
+        Codec::Pcmu | Codec::Pcma => 64_000,
+        Codec::Opus => plan.encoding.opus.max_average_bitrate.unwrap_or(u32::MAX).min(config.opus.bitrate),
+    };
+    let packet_time = codec::packet_time(plan.encoding.codec, plan.encoding.packet_time);
+    payload + (40.0 * 8.0 / packet_time.as_secs_f64()) as u32
 }

@@ -1,10 +1,10 @@
 //! What a media worker tells about its calls.
 
 use crate::audio::{Recording, WavError};
-use crate::media::codec::Unavailable;
 use crate::media::dtmf::Digit;
 use crate::media::quality::Report;
 use crate::media::session;
+use crate::media::session::Unusable;
 use crate::time::Duration;
 use std::net::SocketAddr;
 
@@ -81,7 +81,7 @@ pub enum Event {
         /// Which call.
         key: u64,
         /// Why.
-        reason: Unavailable,
+        reason: Unusable,
     },
     /// The call was stopped and everything of it is closed. Never dropped, and the last event of its call.
     Finished(Box<Finished>),

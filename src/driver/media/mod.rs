@@ -23,9 +23,9 @@ pub use load::WorkerLoad;
 
 use super::clock::Clock;
 use crate::audio::{Input, Recorder, Sink, Source, WavError};
-use crate::media::codec::Unavailable;
 use crate::media::dtmf::Digit;
 use crate::media::plan::Plan;
+use crate::media::session::Unusable;
 use crate::media::session::{self, Session};
 use crate::net::{PortPair, PortRange, PortsError, RtpPorts};
 use crate::random::Random;
@@ -93,9 +93,9 @@ pub struct CallStart {
 /// Why a call's media does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A codec of the plan cannot be started.
+    /// A codec or key of the plan cannot be used.
     #[error(transparent)]
-    Codec(#[from] Unavailable),
+    Plan(#[from] Unusable),
     /// The source cannot be played.
     #[error(transparent)]
     Source(#[from] WavError),

@@ -151,8 +151,11 @@ mod tests {
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
-    /// Ticks until audio goes on: (event, end, duration, marker, begins, copies), `None` for silence.
-    fn all(outgoing: &mut Outgoing, ms: u64, clock: u32) -> Vec<Option<(u8, bool, u16, bool, bool, u8)>> {
+    /// Event, end, duration, marker, begins, copies.
+    type Sent = (u8, bool, u16, bool, bool, u8);
+
+    /// Ticks until audio goes on, `None` for silence.
+    fn all(outgoing: &mut Outgoing, ms: u64, clock: u32) -> Vec<Option<Sent>> {
         std::iter::from_fn(|| match outgoing.tick(MS(ms), clock) {
             Tick::Audio => None,
             Tick::Silence => Some(None),

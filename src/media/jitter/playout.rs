@@ -10,7 +10,7 @@ use super::{Config, Insert, Statistics};
 use crate::media::codec::{self, Decoder, Unavailable};
 use crate::media::plan::Codec;
 use crate::media::sequence::{ExtendedSeq, RtpTime};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
 
 /// A transit that differs by more from the one before is a jump of the sender's timestamps, not of the network, µs.
@@ -108,6 +108,16 @@ impl Playout {
     /// Rate of the audio of [`Playout::pull`] in Hz; changes with the codec of the packets.
     pub fn rate(&self) -> u32 {
         self.rate
+    }
+
+    /// The codec of the packets played last.
+    pub fn codec(&self) -> Codec {
+        self.decoder.codec()
+    }
+
+    /// Audio in the packet played last; 20 ms before the first.
+    pub fn packet_time(&self) -> Duration {
+        self.duration(self.length)
     }
 
     /// What was done so far.

@@ -1,0 +1,106 @@
+//! What we send: audio, digits, reports.
+
+use super::{Component, Digit, Event, Session};
+use crate::media::codec::{self, Encoded};
+use crate::media::dtmf::{Pulse, Tick};
+use crate::media::packet::Header;
+use crate::media::plan::TelephoneEvent;
+use crate::time::Instant;
+
+impl Session {
+    /// Takes exactly one [`Session::packet_time`] of mono audio at [`Session::rate`], to be sent at once. Audio of another
+    /// length is cut or filled up with silence.
+    ///
+    /// To be called on hold too: media time goes on. While a digit sounds, it is sent in place of the audio.
+    pub fn capture(&mut self, now: Instant, audio: &[i16]) {
+        if self.closed {
+            return;
+        }
+        let (codec, packet_time) = (self.plan.encoding.codec, self.packet_time());
+        self.sender.tick(now, packet_time, codec.clock_rate());
+        if !self.plan.direction.sends() || self.rtp_from.destination().is_none() {
+            self.sender.skip();
+            return;
+        }
+        if let Some(telephone) = self.plan.send_event {
+            match self.digits.tick(packet_time, telephone.clock_rate) {
+                Tick::Audio => {}
+                Tick::Silence => return self.sender.skip(),
+                Tick::Event(pulse) => return self.send_event(now, telephone, pulse),
+            }
+        }
+        let samples = codec::samples(packet_time, codec.sample_rate());
+        let mut payload = std::mem::take(&mut self.payload);
+        payload.clear();
+        let encoded = if audio.len() == samples {
+            self.encoder.encode(audio, &mut payload)
+        } else {
+            let mut fitted = audio.to_vec();
+            fitted.resize(samples, 0);
+            self.encoder.encode(&fitted, &mut payload)
+        };
+        match encoded {
+            Ok(Encoded::Payload) => {
+                let header = self.sender.audio(self.plan.encoding.payload_type);
+                self.send_rtp(now, &header, &payload);
+            }
+            Ok(Encoded::Nothing) => self.sender.skip(),
+            Err(_) => {
+                self.counters.not_encoded += 1;
+                self.sender.skip();
+            }
+        }
+        self.payload = payload;
+    }
+
+    /// Queues digits, to be sent one after the other in place of audio; tells how many were taken: none if the far end
+    /// takes no telephone events, fewer than given if hundreds wait already.
+    pub fn send_dtmf(&mut self, _now: Instant, digits: &[Digit]) -> usize {
+        if self.plan.send_event.is_none() || self.closed { 0 } else { self.digits.push(digits) }
+    }
+
+    fn send_event(&mut self, now: Instant, telephone: TelephoneEvent, pulse: Pulse) {
+        for copy in 0..pulse.copies {
+            let first = copy == 0;
+            let header = self.sender.event(telephone.payload_type, pulse.marker && first, pulse.begins && first);
+            self.send_rtp(now, &header, &pulse.payload);
+        }
+        if let Some(digit) = pulse.finished {
+            self.tell(Event::DtmfSent { digit });
+        }
+    }
+
+    fn send_rtp(&mut self, now: Instant, header: &Header, payload: &[u8]) {
+        let Some(to) = self.rtp_from.destination() else { return };
+        let queued = header.write(payload, &mut self.packet).is_ok()
+            && match &mut self.protect {
+                None => self.outbox.push_plain(Component::Rtp, to, &self.packet),
+                Some(srtp) => srtp
+                    .protect_rtp(&self.packet)
+                    .is_ok_and(|packet| self.outbox.push_protected(Component::Rtp, to, packet)),
+            };
+        if queued {
+            self.rtcp.sent_rtp(now, header, payload.len(), self.plan.encoding.codec.clock_rate());
+        } else {
+            self.counters.not_sent += 1;
+        }
+    }
+
+    /// Sends the compound packet in `self.packet`.
+    pub(super) fn send_rtcp(&mut self) {
+        let (component, to) = if self.plan.rtcp_mux {
+            (Component::Rtp, self.rtp_from.destination())
+        } else {
+            (Component::Rtcp, self.rtcp_from.destination())
+        };
+        let Some(to) = to else { return };
+        let queued = match &mut self.protect {
+            None => self.outbox.push_plain(component, to, &self.packet),
+            Some(srtp) => {
+                srtp.protect_rtcp(&self.packet).is_ok_and(|packet| self.outbox.push_protected(component, to, packet))
+            }
+        };
+        let counter = if queued { &mut self.counters.rtcp_sent } else { &mut self.counters.not_sent };
+        *counter += 1;
+    }
+}

@@ -1,0 +1,132 @@
+//! What a session is told and tells.
+
+use crate::media::codec::{Unavailable, opus};
+use crate::media::dtmf::Digit;
+use crate::media::{jitter, srtp};
+use crate::time::{Duration, Wall};
+use std::net::SocketAddr;
+
+/// Which of the two ports of a call; with rtcp-mux (RFC 5761) everything is `Rtp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Component {
+    /// The RTP port.
+    Rtp,
+    /// The RTCP port.
+    Rtcp,
+}
+
+/// What the owner of a session chooses; everything else comes from the plan.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Canonical name in RTCP (RFC 3550 section 6.5.1), the same in every stream of a call.
+    pub cname: String,
+    /// Where the NTP timestamps of RTCP come from.
+    pub wall: Wall,
+    /// Opus encoder.
+    pub opus: opus::Settings,
+    /// Jitter buffer.
+    pub jitter: jitter::Config,
+    /// How long each DTMF digit sounds; at least 40 ms (ITU-T Q.24), and a whole number of packets.
+    pub digit_time: Duration,
+    /// Silence between two digits.
+    pub digit_gap: Duration,
+}
+
+impl Default for Config {
+    /// The wall clock stands at 1970: NTP timestamps are then right relative to each other, which is all that round
+    /// trips need (RFC 3550 section 6.4.1).
+    fn default() -> Self {
+        Self {
+            cname: "sidetone".into(),
+            wall: Wall::new(jiff::Timestamp::UNIX_EPOCH),
+            opus: opus::Settings::default(),
+            jitter: jitter::Config::default(),
+            digit_time: Duration::from_millis(100),
+            digit_gap: Duration::from_millis(50),
+        }
+    }
+}
+
+/// A plan that media cannot follow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// A codec.
+    #[error(transparent)]
+    Codec(#[from] Unavailable),
+    /// A key.
+    #[error(transparent)]
+    Key(#[from] srtp::KeyLength),
+}
+
+/// A datagram to send; `bytes` stay valid until the next call of a method of the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit<'a> {
+    /// From which of our ports.
+    pub component: Component,
+    /// Where to.
+    pub to: SocketAddr,
+    /// The payload.
+    pub bytes: &'a [u8],
+}
+
+/// What the owner of a session may want to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The first valid RTP packet of the call arrived.
+    FirstPacket,
+    /// The far end's address is another than was known; we send there from now on.
+    RemoteLearned {
+        /// Of which port.
+        component: Component,
+        /// Where packets really come from.
+        address: SocketAddr,
+    },
+    /// The far end pressed a key.
+    Dtmf {
+        /// Which one.
+        digit: Digit,
+        /// For how long.
+        duration: Duration,
+    },
+    /// A queued digit was sent completely.
+    DtmfSent {
+        /// Which one.
+        digit: Digit,
+    },
+    /// The far end's stream goes on under another source (RFC 3550 section 8).
+    SourceChanged {
+        /// Its new SSRC.
+        ssrc: u32,
+    },
+    /// The far end said goodbye by RTCP (RFC 3550 section 6.6).
+    RemoteBye,
+}
+
+/// What was dropped and why, and what was done about loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Datagrams that are neither RTP nor RTCP: STUN, DTLS, noise.
+    pub foreign: u64,
+    /// Damaged RTP and RTCP.
+    pub malformed: u64,
+    /// Datagrams from an address that is not the far end's.
+    pub strangers: u64,
+    /// RTP of a payload type that was not negotiated.
+    pub unknown_payload_type: u64,
+    /// RTP that was not played because the call is on hold.
+    pub on_hold: u64,
+    /// RTP whose payload its codec refuses.
+    pub undecodable: u64,
+    /// RTCP packets taken.
+    pub rtcp_received: u64,
+    /// RTCP packets sent.
+    pub rtcp_sent: u64,
+    /// Audio that could not be encoded, packets.
+    pub not_encoded: u64,
+    /// Datagrams that were not sent: not protectable, or too many unsent before them.
+    pub not_sent: u64,
+    /// SRTP.
+    pub srtp: srtp::Counters,
+    /// The jitter buffer.
+    pub playout: jitter::Statistics,
+}

@@ -1,0 +1,287 @@
+//! Two sessions back to back over a simulated network, in virtual time.
+
+mod media_link;
+
+use media_link::{CALM, Call, ROUGH, Weather, address, alikeness, babble, plan};
+use sidetone::media::dtmf::Digit;
+use sidetone::media::plan::{Codec, Direction, MasterKey};
+use sidetone::media::session::{Component, Event};
+use sidetone::time::Duration;
+
+fn call(codec: Codec, keyed: bool, weather: Weather, seed: u64) -> Call {
+    Call::new([plan(0, codec, codec, keyed), plan(1, codec, codec, keyed)], weather, seed)
+}
+
+/// How much of what each side said is in what the other heard.
+fn alike(call: &Call, to: usize) -> f64 {
+    // What was said last has not arrived yet.
+    let said = &call.said[1 - to];
+    let rate = call.sessions[to].rate();
+    alikeness(&said[..said.len() - rate as usize / 5], &call.heard[to], rate)
+}
+
+#[test]
+fn audio_arrives_over_a_calm_network() {
+    for codec in Codec::ALL {
+        for keyed in [false, true] {
+            let mut call = call(codec, keyed, CALM, 1);
+            call.run(6_000, babble);
+            for side in 0..2 {
+                let (alike, least) = (alike(&call, side), if codec == Codec::Opus { 0.85 } else { 0.97 });
+                assert!(alike > least, "{codec} keyed {keyed} to {side}: {alike}");
+                assert!(call.events[side].contains(&Event::FirstPacket));
+                let counters = call.sessions[side].counters();
+                assert_eq!(counters.srtp.authentic > 290, keyed, "{counters:?}");
+                let quality = call.sessions[side].quality(call.now).inbound;
+                assert_eq!((quality.lost, quality.late, quality.duplicates, quality.reordered), (0, 0, 0, 0));
+                assert!(quality.buffer_ms.unwrap() < 21.5, "{codec}: buffer {:?}", quality.buffer_ms);
+                assert!(quality.jitter_ms.unwrap() < 1.0 && quality.mos.unwrap() > 4.3, "{codec}: {quality:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn audio_and_statistics_survive_a_rough_network() {
+    for codec in Codec::ALL {
+        for keyed in [false, true] {
+            for seed in [3, 4] {
+                let mut call = call(codec, keyed, ROUGH, seed);
+                call.run(20_000, babble);
+                call.sessions.iter_mut().for_each(|session| session.close(call.now));
+                for side in 0..2 {
+                    let context = format!("{codec} keyed {keyed} seed {seed} to {side}");
+                    let alike = alike(&call, side);
+                    assert!(alike > if codec == Codec::Opus { 0.75 } else { 0.87 }, "{context}: {alike}");
+                    let (deeds, quality) = (call.deeds[1 - side], call.sessions[side].quality(call.now).inbound);
+                    // Packets still flying at the end, and losses before the first or after the last one received, are
+                    // in no statistics.
+                    let flying = 5;
+                    assert!(quality.lost.abs_diff(deeds.lost) <= flying, "{context}: {} of {deeds:?}", quality.lost);
+                    assert!(quality.packets + deeds.lost + flying >= deeds.sent, "{context}: {quality:?} {deeds:?}");
+                    let counters = call.sessions[side].counters();
+                    let seen_twice = quality.duplicates + counters.srtp.replayed;
+                    assert!(seen_twice.abs_diff(deeds.duplicated) <= 1, "{context}: {seen_twice} {deeds:?}");
+                    assert!(quality.reordered > 0 && quality.jitter_ms.unwrap() > 2.0, "{context}: {quality:?}");
+                    assert!(quality.discard_percent.unwrap() < 1.0, "{context}: {quality:?}");
+                    // 60 ms of spread, a pull, and for Opus a packet more for the copies.
+                    let most = if codec == Codec::Opus { 95.0 } else { 75.0 };
+                    assert!(quality.buffer_ms.unwrap() < most, "{context}: {quality:?}");
+                    assert!((1.0..4.3).contains(&quality.mos.unwrap()), "{context}: {quality:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn each_end_learns_what_the_other_hears() {
+    let mut call = call(Codec::Pcmu, true, Weather { loss: 0.1, ..CALM }, 7);
+    call.run(30_000, babble);
+    for side in 0..2 {
+        let outbound = call.sessions[side].quality(call.now).outbound;
+        assert_eq!(outbound.packets, call.deeds[side].sent);
+        let round_trip = outbound.round_trip_ms.unwrap();
+        assert!((45.0..60.0).contains(&round_trip), "{round_trip}");
+        assert!((6.0..14.0).contains(&outbound.loss_percent.unwrap()), "{outbound:?}");
+        assert!(outbound.mos.unwrap() < 4.2);
+    }
+    assert!(call.rtcp_seen >= 8);
+}
+
+#[test]
+fn opus_recovers_what_is_lost_once_it_knows_of_loss() {
+    let mut call = call(Codec::Opus, false, Weather { loss: 0.1, ..CALM }, 5);
+    call.run(40_000, babble);
+    for side in 0..2 {
+        let counters = call.sessions[side].counters();
+        let lost = call.deeds[1 - side].lost;
+        assert!(counters.playout.recovered * 3 > lost, "{} recovered of {lost} lost", counters.playout.recovered);
+        assert!(counters.playout.late < 5, "{counters:?}");
+        let buffer = call.sessions[side].quality(call.now).inbound.buffer_ms.unwrap();
+        assert!(buffer < 45.0, "a packet more for the copies: {buffer} ms");
+    }
+}
+
+#[test]
+fn each_side_may_send_another_codec() {
+    let plans = [plan(0, Codec::Opus, Codec::Pcmu, false), plan(1, Codec::Pcmu, Codec::Opus, false)];
+    let mut call = Call::new(plans, CALM, 2);
+    call.run(5_000, babble);
+    assert_eq!((call.sessions[0].rate(), call.sessions[1].rate()), (48_000, 8_000));
+    // What the other said, at our rate.
+    let fast: Vec<i16> = (0..4_800 * 48).map(|n| babble(1, 48_000, n)).collect();
+    let slow: Vec<i16> = (0..4_800 * 8).map(|n| babble(0, 8_000, n)).collect();
+    assert!(alikeness(&fast, &call.heard[0], 48_000) > 0.95);
+    assert!(alikeness(&slow, &call.heard[1], 8_000) > 0.8);
+}
+
+#[test]
+fn digits_arrive_once_each_through_loss() {
+    for codec in [Codec::Pcmu, Codec::Opus] {
+        let mut call = call(codec, true, Weather { loss: 0.15, duplication: 0.05, ..CALM }, 12);
+        call.run(500, babble);
+        let digits = Digit::all("1159*#0D22").unwrap();
+        assert_eq!(call.sessions[0].send_dtmf(call.now, &digits), digits.len());
+        call.run(4_000, babble);
+        let heard: Vec<_> = call.events[1]
+            .iter()
+            .filter_map(|event| match event {
+                Event::Dtmf { digit, duration } => Some((*digit, *duration)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(heard.iter().map(|(digit, _)| *digit).collect::<Vec<_>>(), digits, "{codec}");
+        assert!(heard.iter().all(|(_, time)| (40..=100).contains(&time.as_millis())), "{codec}: {heard:?}");
+        let sent = call.events[0].iter().filter(|event| matches!(event, Event::DtmfSent { .. })).count();
+        assert_eq!(sent, digits.len());
+    }
+}
+
+#[test]
+fn the_sender_keeps_its_numbers_through_hold_and_codec_change() {
+    let mut call = call(Codec::Pcmu, false, CALM, 6);
+    call.run(1_000, babble);
+    let mut held = plan(0, Codec::Pcmu, Codec::Pcmu, false);
+    held.direction = Direction::Inactive;
+    call.sessions[0].update(call.now, held).unwrap();
+    let before = call.packets[0].len();
+    call.run(1_000, babble);
+    assert_eq!(call.packets[0].len(), before, "nothing is sent on hold");
+    let quality = call.sessions[0].quality(call.now).inbound;
+    assert!(call.sessions[0].counters().on_hold > 45 && quality.packets > 95, "received, counted, not played");
+    assert!(call.heard[0][call.heard[0].len() - 4_000..].iter().all(|&sample| sample == 0));
+    // Back, with A-law.
+    call.sessions[0].update(call.now, plan(0, Codec::Pcma, Codec::Pcmu, false)).unwrap();
+    let mut both = plan(1, Codec::Pcmu, Codec::Pcmu, false);
+    both.receive.push((8, Codec::Pcma));
+    call.sessions[1].update(call.now, both).unwrap();
+    call.run(2_000, babble);
+    let number = |packet: &[u8]| u16::from_be_bytes([packet[2], packet[3]]);
+    let time = |packet: &[u8]| u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
+    let (last, next) = (&call.packets[0][before - 1], &call.packets[0][before]);
+    assert_eq!(number(next).wrapping_sub(number(last)), 1);
+    assert_eq!(time(next).wrapping_sub(time(last)), 51 * 160, "time went on");
+    assert_eq!((next[1], last[1] & 0x7F), (0x80 | 8, 0), "marker, A-law");
+    assert_eq!(next[8..12], last[8..12], "one source");
+    let end = call.said[0].len();
+    assert!(alikeness(&call.said[0][end - 14_000..end - 2_000], &call.heard[1][end - 14_000..], 8_000) > 0.95);
+    let quality = call.sessions[1].quality(call.now).inbound;
+    assert_eq!((quality.lost, quality.late), (0, 0), "a hold is no loss");
+}
+
+#[test]
+fn keys_may_change_and_may_stay() {
+    let mut call = call(Codec::Pcmu, true, CALM, 8);
+    call.run(1_000, babble);
+    // The same plan again: contexts go on, so nothing is refused as replayed and nothing is lost.
+    call.sessions[0].update(call.now, plan(0, Codec::Pcmu, Codec::Pcmu, true)).unwrap();
+    call.run(1_000, babble);
+    assert_eq!(call.sessions[1].counters().srtp.auth_failed, 0);
+    // New keys on both sides; what flies is lost.
+    let mut plans = [plan(0, Codec::Pcmu, Codec::Pcmu, true), plan(1, Codec::Pcmu, Codec::Pcmu, true)];
+    for (side, plan) in plans.iter_mut().enumerate() {
+        let keys = plan.srtp.as_mut().unwrap();
+        keys.local = MasterKey(vec![side as u8 + 40; 30]);
+        keys.remote = MasterKey(vec![(1 - side) as u8 + 40; 30]);
+    }
+    for (session, plan) in call.sessions.iter_mut().zip(plans) {
+        session.update(call.now, plan).unwrap();
+    }
+    call.run(2_000, babble);
+    for session in &call.sessions {
+        let counters = session.counters().srtp;
+        assert!(counters.authentic > 195 && counters.auth_failed < 4, "{counters:?}");
+        assert!(session.quality(call.now).inbound.lost < 4);
+    }
+    let mut short = plan(0, Codec::Pcmu, Codec::Pcmu, true);
+    short.srtp.as_mut().unwrap().local = MasterKey(vec![1; 16]);
+    assert!(call.sessions[0].update(call.now, short).is_err());
+    call.run(200, babble);
+    assert!(call.sessions[1].counters().srtp.auth_failed < 4, "the old plan goes on");
+}
+
+#[test]
+fn the_far_end_is_found_behind_its_translator_and_nobody_else_is() {
+    let mut call = call(Codec::Pcmu, false, CALM, 9);
+    // Side 1 is seen under another address than its SDP says, and reachable only there.
+    let real = "198.51.100.7:61000".parse().unwrap();
+    call.addresses[1] = real;
+    call.run(1_000, babble);
+    assert!(call.events[0].contains(&Event::RemoteLearned { component: Component::Rtp, address: real }));
+    assert!(call.sessions[1].quality(call.now).inbound.packets > 40, "what we send arrives there");
+    // A stranger replays what it saw, and invents some more.
+    let stranger = "203.0.113.66:5555".parse().unwrap();
+    for n in 0..200 {
+        let mut packet = call.packets[1].last().unwrap().clone();
+        packet[3] = packet[3].wrapping_add(n);
+        packet[11] = 0x77;
+        call.fly(0, stranger, Component::Rtp, packet, f64::from(n));
+    }
+    call.run(1_000, babble);
+    let counters = call.sessions[0].counters();
+    assert_eq!(counters.strangers, 200, "{counters:?}");
+    assert!(!call.events[0].iter().any(|event| matches!(event, Event::SourceChanged { .. })));
+    assert_eq!(call.sessions[0].quality(call.now).inbound.lost, 0);
+}
+
+#[test]
+fn plain_packets_are_nothing_to_a_keyed_call() {
+    let mut call = call(Codec::Pcmu, true, CALM, 10);
+    call.run(500, babble);
+    let mut plain = vec![0x80, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4];
+    plain.extend([0xFF; 160]);
+    for n in 0..50 {
+        call.fly(0, address(1), Component::Rtp, plain.clone(), f64::from(n));
+    }
+    call.run(2_000, babble);
+    let counters = call.sessions[0].counters();
+    assert_eq!(counters.srtp.auth_failed, 50);
+    assert!(alike(&call, 0) > 0.9);
+}
+
+#[test]
+fn a_call_without_sound_says_nothing_of_quality() {
+    let mut call = call(Codec::Pcmu, false, Weather { loss: 1.0, ..CALM }, 1);
+    call.run(3_000, babble);
+    let quality = call.sessions[0].quality(call.now).inbound;
+    assert_eq!((quality.packets, quality.mos, quality.loss_percent, quality.buffer_ms), (0, None, None, None));
+    assert!(call.heard[0].iter().all(|&sample| sample == 0));
+}
+
+#[test]
+fn goodbye_is_said_and_heard() {
+    for rtcp_mux in [false, true] {
+        let mut plans = [plan(0, Codec::Pcmu, Codec::Pcmu, true), plan(1, Codec::Pcmu, Codec::Pcmu, true)];
+        for plan in &mut plans {
+            plan.rtcp_mux = rtcp_mux;
+        }
+        let mut call = Call::new(plans, CALM, 3);
+        call.run(2_000, babble);
+        call.sessions[0].close(call.now);
+        assert_eq!(call.sessions[0].poll_timeout(), None);
+        call.run(200, babble);
+        assert!(call.events[1].contains(&Event::RemoteBye), "mux {rtcp_mux}: {:?}", call.events[1]);
+        let sent = call.packets[0].len();
+        call.run(1_000, babble);
+        assert_eq!(call.packets[0].len(), sent, "nothing after goodbye");
+        assert_eq!(call.sessions[0].quality(call.now).outbound.packets, sent as u64);
+    }
+}
+
+#[test]
+fn packet_times_from_10_to_60_ms_work_both_ways() {
+    for codec in [Codec::Pcma, Codec::Opus] {
+        for ms in [10, 20, 30, 40, 60] {
+            let mut plans = [plan(0, codec, codec, false), plan(1, codec, codec, false)];
+            plans[0].encoding.packet_time = Duration::from_millis(ms);
+            let mut call = Call::new(plans, CALM, ms);
+            call.run(4_000, babble);
+            for side in 0..2 {
+                let alike = alike(&call, side);
+                assert!(alike > if codec == Codec::Opus { 0.8 } else { 0.95 }, "{codec} {ms} ms to {side}: {alike}");
+                assert_eq!(call.sessions[side].quality(call.now).inbound.late, 0, "{codec} {ms} ms to {side}");
+            }
+        }
+    }
+}
