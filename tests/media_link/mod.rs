@@ -1,5 +1,5 @@
 //! Two sessions and the network between them, in virtual time.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub, reason = "each test crate uses its own part")]
 
 use sidetone::media::plan::{
     Codec, Direction, Encoding, MasterKey, OpusParameters, Plan, Srtp, SrtpSuite, TelephoneEvent,
