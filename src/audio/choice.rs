@@ -1,5 +1,6 @@
 //! What the user may choose as source and sink, and what is chosen without being asked.
 
+use super::device::{default_input, default_output};
 use super::wav::{self, WavError};
 use std::fmt;
 use std::path::PathBuf;
@@ -99,14 +100,6 @@ impl Sink {
             }
         }
     }
-}
-
-fn default_input() -> Result<String, String> {
-    Err("this program was built without the feature `device`".into())
-}
-
-fn default_output() -> Result<String, String> {
-    default_input()
 }
 
 impl FromStr for Source {

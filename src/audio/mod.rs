@@ -10,6 +10,7 @@
 //! the media worker never does.
 
 mod choice;
+mod device;
 mod input;
 mod rate;
 mod recorder;
@@ -17,6 +18,8 @@ mod tone;
 mod wav;
 
 pub use choice::{Chosen, Sink, Source, UnknownSink, UnknownSource};
+pub(crate) use device::{Change, Device, Wanted, Way};
+pub use device::{DeviceInfo, DevicesError, devices};
 pub use input::Input;
 pub use rate::RateError;
 pub use recorder::{Finishing, Recorder, RecorderError, Recording};

@@ -54,7 +54,6 @@ impl Converter {
     }
 
     /// From `from` Hz to `to` Hz with a ratio that [`Converter::trim`] may adjust.
-    #[allow(dead_code)]
     pub(crate) fn adjustable(from: u32, to: u32) -> Result<Self, RateError> {
         Ok(Self { engine: Some(Engine::new(from, to)?), output: Vec::with_capacity(room(from, to)) })
     }
@@ -98,7 +97,6 @@ impl Converter {
     }
 
     /// Makes `1 + trim` times as many samples as the nominal ratio would; kept within ±0.5 %.
-    #[allow(dead_code)]
     pub(crate) fn trim(&mut self, trim: f64) {
         if let Some(engine) = &mut self.engine {
             let relative = 1.0 + trim.clamp(-MAX_TRIM, MAX_TRIM);

@@ -5,7 +5,7 @@ use super::event::{Counters, Event, Finished, Trouble};
 use super::outbox::Outbox;
 use super::port::{Batch, Port};
 use super::schedule::Schedule;
-use crate::audio::{Finishing, Input, Recorder, RecorderError, Recording};
+use crate::audio::{Change, Device, Finishing, Input, Recorder, RecorderError, Recording, Way};
 use crate::media::dtmf::Digit;
 use crate::media::plan::Plan;
 use crate::media::session::{self, Component, Session};
@@ -18,6 +18,15 @@ const QUALITY_EVERY: Duration = Duration::from_secs(1);
 /// How long the end of a call waits for the disk to finish its recording.
 const RECORDING_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often the ring of a device is looked at: its callback may not wake anybody.
+const DEVICE_LOOK: Duration = Duration::from_millis(2);
+
+/// A microphone that gives nothing for so long is replaced by silence: several times the pieces that devices work in.
+const DEVICE_SILENCE: Duration = Duration::from_millis(80);
+
+/// Ticks that a microphone may pace in one turn, when it gives large pieces.
+const DEVICE_TICKS: usize = 8;
+
 /// What a call is made of.
 pub(super) struct Parts {
     pub(super) key: u64,
@@ -25,6 +34,7 @@ pub(super) struct Parts {
     pub(super) rtp: Port,
     pub(super) rtcp: Port,
     pub(super) input: Input,
+    pub(super) device: Option<Device>,
     pub(super) recorder: Option<Recorder>,
     /// What went wrong before the worker got the call.
     pub(super) troubles: Vec<Trouble>,
@@ -45,8 +55,10 @@ pub(super) struct Call {
     rtp: Port,
     rtcp: Port,
     input: Input,
+    device: Option<Device>,
     recorder: Option<Recorder>,
     schedule: Schedule,
+    next_wake: Instant,
     next_quality: Instant,
     heard: Vec<i16>,
     said: Vec<i16>,
@@ -67,7 +79,7 @@ pub(super) struct Closing {
 impl Call {
     /// Starts the call: its first tick is due now.
     pub(super) fn start(now: Instant, parts: Parts, outbox: &mut Outbox) -> Self {
-        let Parts { key, session, rtp, rtcp, input, recorder, troubles } = parts;
+        let Parts { key, session, rtp, rtcp, input, device, recorder, troubles } = parts;
         for trouble in troubles {
             outbox.post(Event::Trouble { key, trouble });
         }
@@ -78,8 +90,10 @@ impl Call {
             rtp,
             rtcp,
             input,
+            device,
             recorder,
             schedule: Schedule::new(now, period),
+            next_wake: now,
             next_quality: now + QUALITY_EVERY,
             heard: Vec::new(),
             said: Vec::new(),
@@ -99,7 +113,7 @@ impl Call {
 
     /// When the call wants its next [`Call::wake`].
     pub(super) fn next(&self) -> Instant {
-        self.schedule.next()
+        self.next_wake
     }
 
     /// What was counted so far.
@@ -149,16 +163,16 @@ impl Call {
 
     /// Does every tick that is due, and what goes by the second.
     pub(super) fn wake(&mut self, clock: &Clock, batch: &mut Batch, outbox: &mut Outbox) {
-        loop {
-            let now = self.tell(clock.now());
-            if self.schedule.next() > now {
-                break;
-            }
-            let skipped = self.schedule.take(now, &mut self.counters);
-            self.leave_out(skipped);
-            self.tick(now, clock, batch, outbox);
+        if self.device.is_some() {
+            self.poll_device(outbox);
+            self.tick_by_device(clock, batch, outbox);
         }
+        self.tick_by_schedule(clock, batch, outbox);
         let now = self.tell(clock.now());
+        self.next_wake = match &mut self.device {
+            Some(_) => self.schedule.next().min(now + DEVICE_LOOK),
+            None => self.schedule.next(),
+        };
         if now >= self.next_quality {
             self.next_quality += QUALITY_EVERY;
             if self.next_quality <= now {
@@ -170,6 +184,46 @@ impl Call {
         }
     }
 
+    fn tick_by_schedule(&mut self, clock: &Clock, batch: &mut Batch, outbox: &mut Outbox) {
+        loop {
+            let now = self.tell(clock.now());
+            if self.schedule.next() > now {
+                return;
+            }
+            let skipped = self.schedule.take(now, &mut self.counters);
+            self.leave_out(skipped);
+            self.tick(now, clock, batch, outbox);
+        }
+    }
+
+    /// A microphone paces the call: a tick is due when it has recorded a packet. The schedule only watches over it, and
+    /// takes over with silence while the device gives nothing.
+    fn tick_by_device(&mut self, clock: &Clock, batch: &mut Batch, outbox: &mut Outbox) {
+        for _ in 0..DEVICE_TICKS {
+            let packet = self.said.len();
+            match self.device.as_mut().and_then(Device::ready) {
+                Some(ready) if ready >= packet => {}
+                _ => return,
+            }
+            let now = self.tell(clock.now());
+            self.counters.ticks += 1;
+            self.tick(now, clock, batch, outbox);
+            self.schedule.restart(now + DEVICE_SILENCE);
+        }
+    }
+
+    fn poll_device(&mut self, outbox: &mut Outbox) {
+        let key = self.key;
+        while let Some(change) = self.device.as_mut().and_then(Device::poll) {
+            outbox.post(match change {
+                Change::Opened(Way::In, name) => Event::DeviceOpened { key, input: Some(name), output: None },
+                Change::Opened(Way::Out, name) => Event::DeviceOpened { key, input: None, output: Some(name) },
+                Change::Lost(Way::In, reason) => Event::Trouble { key, trouble: Trouble::Microphone(reason) },
+                Change::Lost(Way::Out, reason) => Event::Trouble { key, trouble: Trouble::Loudspeaker(reason) },
+            });
+        }
+    }
+
     /// One packet time: hears, plays, reads, sends.
     fn tick(&mut self, now: Instant, clock: &Clock, batch: &mut Batch, outbox: &mut Outbox) {
         self.receive(Component::Rtp, batch, clock);
@@ -178,14 +232,22 @@ impl Call {
         }
         let now = self.tell(now);
         self.session.playout(now, &mut self.heard);
-        if let Some(ended) = self.input.read(&self.heard, &mut self.said) {
-            outbox.post(Event::SourceEnded { key: self.key, error: ended.0 });
+        match &mut self.device {
+            Some(device) if device.captures() => device.read(&mut self.said),
+            _ => {
+                if let Some(ended) = self.input.read(&self.heard, &mut self.said) {
+                    outbox.post(Event::SourceEnded { key: self.key, error: ended.0 });
+                }
+            }
         }
         self.session.capture(now, &self.said);
         if self.session.poll_timeout().is_some_and(|due| due <= now) {
             self.session.handle_timeout(now);
         }
         self.flush(outbox);
+        if let Some(device) = &mut self.device {
+            device.play(&self.heard);
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.push(&self.said, &self.heard);
         }
@@ -241,6 +303,7 @@ impl Call {
         self.rtp.unwatch(registry);
         self.rtcp.unwatch(registry);
         let recorder = self.recorder.take();
+        self.counters.device_glitches = self.device.as_ref().map_or(0, Device::glitches);
         self.counters.late_samples = self.input.late();
         self.counters.recording_dropped = recorder.as_ref().map_or(0, Recorder::dropped);
         let finished = Box::new(Finished {
@@ -263,6 +326,9 @@ impl Call {
         self.said.resize(samples, 0);
         self.schedule.set_period(period);
         self.input.set_rate(rate);
+        if let Some(device) = &mut self.device {
+            device.set_rate(rate);
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.set_rate(rate);
         }

@@ -22,7 +22,7 @@ pub use event::{Counters, Event, Finished, Trouble};
 pub use load::WorkerLoad;
 
 use super::clock::Clock;
-use crate::audio::{Input, Recorder, Sink, Source, WavError};
+use crate::audio::{Device, Input, Recorder, Sink, Source, Wanted, WavError};
 use crate::media::dtmf::Digit;
 use crate::media::plan::Plan;
 use crate::media::session::Unusable;
@@ -73,6 +73,17 @@ pub struct Io {
     pub sink: Sink,
     /// A stereo WAV file to record to: ours left, theirs right.
     pub record: Option<PathBuf>,
+}
+
+impl Io {
+    /// Has the devices opened that it names, if any.
+    fn open_device(&self, rate: u32) -> Option<Device> {
+        let wanted = Wanted {
+            input: if let Source::Device(id) = &self.source { Some(id.clone()) } else { None },
+            output: if let Sink::Device(id) = &self.sink { Some(id.clone()) } else { None },
+        };
+        (wanted != Wanted::default()).then(|| Device::open(wanted, rate))
+    }
 }
 
 /// Everything that the media of a call starts with.
@@ -177,6 +188,7 @@ impl MediaDriver {
         let input = Input::open(&io.source, rate)?;
         let rtp = Port::new(ports.rtp).map_err(StartError::Sockets)?;
         let rtcp = Port::new(ports.rtcp).map_err(StartError::Sockets)?;
+        let device = io.open_device(rate);
         let mut troubles = Vec::new();
         if let Source::Tone(hz) = io.source
             && 2.0 * hz >= f64::from(rate)
@@ -186,7 +198,7 @@ impl MediaDriver {
         let recorder = io.record.and_then(|path| {
             Recorder::start(&path, rate).map_err(|error| troubles.push(Trouble::Recording(error))).ok()
         });
-        let parts = Parts { key, session, rtp, rtcp, input, recorder, troubles };
+        let parts = Parts { key, session, rtp, rtcp, input, device, recorder, troubles };
         Ok(self.tell(key, Command::Start(Box::new(parts)))?)
     }
 

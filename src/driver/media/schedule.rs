@@ -32,6 +32,11 @@ impl Schedule {
         self.period = period;
     }
 
+    /// The next tick is due at `next`: something else paces the call until then.
+    pub(super) fn restart(&mut self, next: Instant) {
+        self.next = next;
+    }
+
     /// Takes the tick that is due at `now`; returns how many before it are left out.
     pub(super) fn take(&mut self, now: Instant, counters: &mut Counters) -> u64 {
         let late = now.since(self.next);
