@@ -19,8 +19,8 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    #[cfg_attr(not(feature = "device"), allow(dead_code))]
     /// Of the device `name`, whose callback feeds `ring` at `device_rate` Hz and counts in `glitches`.
+    #[cfg_attr(not(feature = "device"), allow(dead_code))]
     pub(super) fn new(
         name: String,
         device_rate: u32,

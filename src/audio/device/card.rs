@@ -23,6 +23,10 @@ const TURNS_TO_RETRY: u32 = 30;
 /// What a ring holds: a worker or a device may stall so long.
 const RING_MILLIS: usize = 500;
 
+/// ALSA devices that are not offered: `null` takes everything at once and is no clock, and `jack` complains on stderr
+/// where no JACK runs. Who asks for them by name gets them.
+const UNLISTED: [&str; 2] = ["null", "jack"];
+
 /// Errors of a stream that may wait to be looked at.
 const ERRORS: usize = 8;
 
@@ -100,6 +104,9 @@ fn list() -> Result<Vec<DeviceInfo>, cpal::Error> {
     let extra = [host.default_input_device(), host.default_output_device()].into_iter().flatten();
     for device in extra.chain(host.devices()?) {
         let Ok(id) = device.id() else { continue };
+        if UNLISTED.contains(&id.id()) {
+            continue;
+        }
         let info = DeviceInfo {
             id: id.id().to_owned(),
             name: name_of(&device),
@@ -108,8 +115,7 @@ fn list() -> Result<Vec<DeviceInfo>, cpal::Error> {
             default: defaults.contains(&Some(id)),
         };
         let useful = info.input.is_some() || info.output.is_some();
-        // ALSA's `null` takes everything at once: it is no clock, and `null` is a sink of ours.
-        if useful && info.id != "null" && found.iter().all(|known| known.id != info.id) {
+        if useful && found.iter().all(|known| known.id != info.id) {
             found.push(info);
         }
     }
