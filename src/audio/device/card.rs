@@ -15,10 +15,20 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often the thread that owns the streams looks at their errors.
-const TURN: Duration = Duration::from_millis(100);
+const TURN: Duration = Duration::from_millis(20);
 
-/// After so many turns a device that went away is looked for again: 3 s.
-const TURNS_TO_RETRY: u32 = 30;
+/// After so many turns a device that went away is looked for again: 3 s. So long a stream must live for its failures to
+/// be forgotten, too.
+const TURNS_TO_RETRY: u32 = 150;
+
+/// A stream that failed is built anew at once, so often in a row: ALSA's pulse plug-in answers a dry run with an I/O
+/// error that only a new stream ends.
+const ATTEMPTS: u32 = 5;
+
+/// The pieces that a device is asked to work in, and the largest that it is asked for after failures: a machine that is
+/// too slow for short ones gets longer ones.
+const PIECE_MILLIS: u32 = 10;
+const MAX_PIECE_MILLIS: u32 = 40;
 
 /// What a ring holds: a worker or a device may stall so long.
 const RING_MILLIS: usize = 500;
@@ -163,9 +173,19 @@ struct Line {
     way: Way,
     id: Option<String>,
     rate: u32,
-    open: Option<Open>,
-    /// Turns until it is tried again; `None` when it is not, because it never worked.
-    retry: Option<u32>,
+    piece_millis: u32,
+    state: State,
+    /// Times in a row that it failed.
+    failures: u32,
+}
+
+enum State {
+    /// It never worked, and is not tried again.
+    Never,
+    /// It works, and will have lived for long in so many turns.
+    Open(Open, u32),
+    /// It went away, and is tried again in so many turns.
+    Gone(u32),
 }
 
 struct Open {
@@ -192,30 +212,52 @@ fn watch(mut lines: Vec<Line>, reports: &Sender<Report>, over: &Receiver<()>) {
 
 impl Line {
     fn new(way: Way, id: Option<String>, rate: u32) -> Self {
-        Self { way, id, rate, open: None, retry: None }
+        Self { way, id, rate, piece_millis: PIECE_MILLIS, state: State::Never, failures: 0 }
     }
 
     fn start(&mut self) -> Result<Report, String> {
         let found = find(self.way, self.id.as_deref())?;
-        let (open, report) = build(self.way, &found, self.rate)?;
-        (self.open, self.retry) = (Some(open), None);
+        let (open, report) = build(self.way, &found, self.piece_millis, self.rate)?;
+        self.state = State::Open(open, TURNS_TO_RETRY);
         Ok(report)
     }
 
     /// Looks whether the stream lives, or whether a device that went away is back.
     fn look(&mut self) -> Option<Report> {
-        if let Some(open) = &mut self.open {
-            let fatal = std::iter::from_fn(|| open.errors.pop().ok()).find(|error| is_fatal(error.kind()))?;
-            (self.open, self.retry) = (None, Some(TURNS_TO_RETRY));
-            return Some(Report::Lost(self.way, fatal.to_string()));
+        match &mut self.state {
+            State::Never => None,
+            State::Open(open, young) => {
+                let fatal = std::iter::from_fn(|| open.errors.pop().ok()).find(|error| is_fatal(error.kind()));
+                match fatal {
+                    Some(error) => Some(self.fail(&error)),
+                    None => {
+                        *young = young.saturating_sub(1);
+                        if *young == 0 {
+                            self.failures = 0;
+                        }
+                        None
+                    }
+                }
+            }
+            State::Gone(turns) => {
+                *turns = turns.saturating_sub(1);
+                if *turns > 0 {
+                    return None;
+                }
+                *turns = TURNS_TO_RETRY;
+                self.start().ok()
+            }
         }
-        let turns = self.retry.as_mut()?;
-        *turns = turns.saturating_sub(1);
-        if *turns > 0 {
-            return None;
-        }
-        self.retry = Some(TURNS_TO_RETRY);
-        self.start().ok()
+    }
+
+    /// Builds the stream anew, or gives the device up for a while.
+    fn fail(&mut self, error: &cpal::Error) -> Report {
+        // Closed before it is opened again: many devices are open once at most.
+        self.state = State::Gone(TURNS_TO_RETRY);
+        self.failures += 1;
+        self.piece_millis = (2 * self.piece_millis).min(MAX_PIECE_MILLIS);
+        let again = if self.failures <= ATTEMPTS { self.start() } else { Err(error.to_string()) };
+        again.unwrap_or_else(|reason| Report::Lost(self.way, reason))
     }
 }
 
@@ -224,12 +266,12 @@ fn is_fatal(kind: ErrorKind) -> bool {
     !matches!(kind, ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied)
 }
 
-/// Opens a stream in pieces of 10 ms, or in the device's own pieces where it does not do these.
-fn build(way: Way, found: &Found, rate: u32) -> Result<(Open, Report), String> {
+/// Opens a stream in pieces of `piece_millis`, or in the device's own pieces where it does not do these.
+fn build(way: Way, found: &Found, piece_millis: u32, rate: u32) -> Result<(Open, Report), String> {
     let mut config = found.config.config();
-    let ten_millis = config.sample_rate / 100;
+    let piece = config.sample_rate * piece_millis / 1_000;
     config.buffer_size = match found.config.buffer_size() {
-        SupportedBufferSize::Range { min, max } if min <= max => BufferSize::Fixed(ten_millis.clamp(*min, *max)),
+        SupportedBufferSize::Range { min, max } if min <= max => BufferSize::Fixed(piece.clamp(*min, *max)),
         _ => BufferSize::Default,
     };
     let built = build_as(way, found, config, rate);

@@ -103,15 +103,19 @@ impl Device {
         match self.reports.try_recv().ok()? {
             Report::Captures(mut capture) => {
                 capture.set_rate(self.rate);
-                let change = Change::Opened(Way::In, capture.name().into());
-                self.glitches += self.capture.replace(capture).map_or(0, |old| old.glitches());
-                Some(change)
+                let name = capture.name().to_owned();
+                match self.capture.replace(capture) {
+                    None => Some(Change::Opened(Way::In, name)),
+                    Some(old) => self.replaced(old.glitches()),
+                }
             }
             Report::Plays(mut playback) => {
                 playback.set_rate(self.rate);
-                let change = Change::Opened(Way::Out, playback.name().into());
-                self.glitches += self.playback.replace(playback).map_or(0, |old| old.glitches());
-                Some(change)
+                let name = playback.name().to_owned();
+                match self.playback.replace(playback) {
+                    None => Some(Change::Opened(Way::Out, name)),
+                    Some(old) => self.replaced(old.glitches()),
+                }
             }
             Report::Lost(way, reason) => {
                 let old = match way {
@@ -122,6 +126,12 @@ impl Device {
                 Some(Change::Lost(way, reason))
             }
         }
+    }
+
+    /// A stream that failed was built anew at once, which is no news but a glitch.
+    fn replaced(&mut self, glitches: u64) -> Option<Change> {
+        self.glitches += glitches + 1;
+        self.poll()
     }
 
     /// The call goes on at `rate` Hz.

@@ -14,7 +14,7 @@ const MARGIN_STEP_MILLIS: usize = 5;
 const MAX_MARGIN_MILLIS: usize = 60;
 
 /// So far above the margin for a second, the ring is emptied at a stroke: trimming would take minutes.
-const SURPLUS_MILLIS: usize = 60;
+const SURPLUS_MILLIS: usize = 40;
 
 /// So far above the margin nothing more is put in: the device has not started yet, or the worker catches up.
 const FULL_MILLIS: usize = 80;
@@ -103,7 +103,11 @@ impl Playback {
     /// Plays one packet.
     pub(super) fn play(&mut self, samples: &[i16]) {
         let fill = self.fill();
-        self.started |= fill < self.left;
+        if !self.started && fill < self.left {
+            // What was put in before the device took anything would stay in front of everything that follows.
+            self.started = true;
+            self.skip(fill.saturating_sub(self.margin));
+        }
         if fill > self.margin + self.millis(FULL_MILLIS) {
             self.overruns += u64::from(self.started);
             return;
@@ -152,7 +156,7 @@ impl Playback {
     fn steer(&mut self) {
         let surplus = self.lowest.saturating_sub(self.margin);
         if surplus > self.millis(SURPLUS_MILLIS) {
-            self.to_skip = surplus * self.call_rate as usize / self.device_rate.max(1) as usize;
+            self.skip(surplus);
             self.overruns += 1;
             return;
         }
@@ -160,6 +164,11 @@ impl Playback {
         let missing = self.margin as f64 - self.lowest as f64;
         let trim = missing / f64::from(self.device_rate) / SECONDS_TO_CORRECT;
         self.converter.trim(trim.clamp(-MAX_TRIM, MAX_TRIM));
+    }
+
+    /// Leaves out what would become `count` device samples.
+    fn skip(&mut self, count: usize) {
+        self.to_skip = count * self.call_rate as usize / self.device_rate.max(1) as usize;
     }
 
     /// Puts `count` samples of silence into the ring.
