@@ -7,3 +7,4 @@ mod kamailio;
 mod process;
 mod sidetone;
 mod sound;
+mod speech;

@@ -1,0 +1,171 @@
+//! Speech between us and baresip through Kamailio: what was said on one side is what was heard on the other.
+
+use crate::baresip::{Baresip, Options};
+use crate::kamailio::Kamailio;
+use crate::process::{address, installed};
+use crate::sidetone::{Home, fixture};
+use crate::sound::{Likeness, Sound, likeness};
+use serde_json::Value;
+use std::path::Path;
+use std::time::Duration;
+
+const SETUP: Duration = Duration::from_secs(15);
+const TALK: Duration = Duration::from_secs(25);
+
+/// One way of calling.
+struct Way {
+    /// Ours, as `--codec` takes it.
+    codec: &'static str,
+    /// baresip's.
+    theirs: &'static str,
+    transport: &'static str,
+    srtp: bool,
+    /// Speech through Opus keeps its spectrum, not its wave form.
+    waveform: bool,
+}
+
+const OPUS: Way = Way { codec: "opus", theirs: "opus/48000/2", transport: "udp", srtp: false, waveform: false };
+const PCMU: Way = Way { codec: "pcmu", theirs: "pcmu/8000/1", transport: "udp", srtp: false, waveform: true };
+const PCMA: Way = Way { codec: "pcma", theirs: "pcma/8000/1", transport: "tcp", srtp: false, waveform: true };
+
+fn peers_are_installed() -> bool {
+    installed("kamailio") && installed("baresip")
+}
+
+/// We call baresip.
+fn call(way: &Way) {
+    if !peers_are_installed() {
+        return;
+    }
+    let kamailio = Kamailio::start();
+    let mut baresip = far_end(&kamailio, way);
+    let home = Home::new();
+    let recording = home.path("call.wav");
+    let mut arguments = account(&kamailio, "alice", way);
+    arguments.splice(0..0, ["call".into(), "bob".into()]);
+    arguments.extend(["--duration", "8", "--record"].map(String::from));
+    arguments.push(recording.display().to_string());
+    let mut phone = home.start(&strings(&arguments), "secret-alice");
+    phone.expect("registration.registered", SETUP);
+    phone.expect("call.answered", SETUP);
+    let ended = phone.expect("call.ended", TALK);
+    baresip.wait_for_event("CALL_CLOSED", SETUP);
+    assert_eq!(phone.finish(SETUP).0, 0);
+    judge(way, &ended["call"], &baresip.heard(), &recording);
+}
+
+/// baresip calls us.
+fn answer(way: &Way) {
+    if !peers_are_installed() {
+        return;
+    }
+    let kamailio = Kamailio::start();
+    let mut baresip = far_end(&kamailio, way);
+    let home = Home::new();
+    let recordings = home.path("recordings");
+    let mut arguments = account(&kamailio, "alice", way);
+    arguments.insert(0, "answer".into());
+    arguments.extend(["--max-calls", "1", "--duration", "8", "--record"].map(String::from));
+    arguments.push(recordings.display().to_string());
+    let mut phone = home.start(&strings(&arguments), "secret-alice");
+    phone.expect("registration.registered", SETUP);
+    baresip.command("dial", &format!("sip:alice@{}", kamailio.address));
+    phone.expect("call.answered", SETUP);
+    let ended = phone.expect("call.ended", TALK);
+    baresip.wait_for_event("CALL_CLOSED", SETUP);
+    assert_eq!(phone.finish(SETUP).0, 0);
+    let call = &ended["call"];
+    assert_eq!(call["direction"], "inbound");
+    let recording = call["recording"].as_str().expect("a recording").to_owned();
+    judge(way, call, &baresip.heard(), Path::new(&recording));
+}
+
+fn far_end(kamailio: &Kamailio, way: &Way) -> Baresip {
+    Baresip::start(&Options {
+        user: "bob",
+        registrar: Some(kamailio.address),
+        transport: way.transport,
+        codecs: way.theirs,
+        media_encryption: way.srtp.then_some("srtp-mand"),
+        plays: "answerer.wav",
+    })
+}
+
+fn account(kamailio: &Kamailio, user: &str, way: &Way) -> Vec<String> {
+    let source = format!("loop:{}", fixture("caller.wav"));
+    let srtp = if way.srtp { "required" } else { "off" };
+    let bind = address().to_string();
+    let aor = format!("sip:{user}@{}", kamailio.address);
+    ["--aor", &aor, "--transport", way.transport, "--bind", &bind, "--codec", way.codec]
+        .into_iter()
+        .chain(["--srtp", srtp, "--source", &source, "--sink", "null"])
+        .map(String::from)
+        .collect()
+}
+
+fn strings(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+/// Speech both ways, and a record that says so.
+fn judge(way: &Way, call: &Value, far: &Path, near: &Path) {
+    assert_eq!(call["status"], "completed", "{call}");
+    assert_eq!(call["codec"].as_str().map(str::to_ascii_lowercase).as_deref(), Some(way.codec), "{call}");
+    assert_eq!(call["transport"], way.transport, "{call}");
+    assert_eq!(call["srtp"].is_string(), way.srtp, "{call}");
+    let inbound = &call["quality"]["inbound"];
+    assert!(inbound["packets"].as_u64().unwrap() > 300 && inbound["mos"].as_f64().unwrap() > 4.0, "{inbound}");
+    let outbound = &call["quality"]["outbound"];
+    assert!(outbound["packets"].as_u64().unwrap() > 300 && outbound["round_trip_ms"].is_number(), "{outbound}");
+    alike(way, "they heard us", &Sound::read(fixture("caller.wav"), 0), &Sound::read(far, 0));
+    alike(way, "we heard them", &Sound::read(fixture("answerer.wav"), 0), &Sound::read(near, 1));
+    alike(way, "we recorded ourselves", &Sound::read(fixture("caller.wav"), 0), &Sound::read(near, 0));
+}
+
+fn alike(way: &Way, what: &str, sent: &Sound, heard: &Sound) {
+    let like = likeness(sent, heard);
+    println!("{} {what}: {like:?}", way.codec);
+    let Likeness { waveform, spectrum, covered, .. } = like;
+    let enough = if way.waveform { waveform > 0.9 } else { spectrum > 0.85 };
+    assert!(enough && covered > 0.6, "{} {what}: {like:?}", way.codec);
+}
+
+#[test]
+fn we_call_baresip_with_opus() {
+    call(&OPUS);
+}
+
+#[test]
+fn we_call_baresip_with_pcmu() {
+    call(&PCMU);
+}
+
+#[test]
+fn we_call_baresip_with_pcma_over_tcp() {
+    call(&PCMA);
+}
+
+#[test]
+fn baresip_calls_us_with_opus() {
+    answer(&OPUS);
+}
+
+#[test]
+fn baresip_calls_us_with_pcmu() {
+    answer(&PCMU);
+}
+
+#[test]
+fn baresip_calls_us_with_pcma_over_tcp() {
+    answer(&PCMA);
+}
+
+#[test]
+fn srtp_is_required_when_we_call_baresip() {
+    call(&Way { srtp: true, ..PCMU });
+}
+
+#[test]
+fn srtp_is_required_when_baresip_calls_us() {
+    answer(&Way { srtp: true, ..OPUS });
+}
