@@ -10,7 +10,7 @@
 //! Inputs and commands change state at once; what they lead to comes out of [`Engine::poll_output`] in order.
 
 use crate::call::record::Record;
-use crate::call::{Answer, Call, CallId, Desk, DtmfRefused, MediaEvent, MediaOptions, Moment, Start};
+use crate::call::{Answer, Call, CallId, Desk, DtmfRefused, MediaEvent, MediaOptions, Start};
 use crate::call::{Event as CallEvent, Output as CallOutput};
 use crate::media::plan::Plan;
 use crate::random::Random;
@@ -471,13 +471,6 @@ impl Engine {
             CallOutput::CloseMedia { call } => Output::CloseMedia { call },
             CallOutput::Event(event) => Output::Call(event),
         }));
-    }
-}
-
-impl Output {
-    /// Is it the end of a call?
-    pub fn ends_call(&self) -> bool {
-        matches!(self, Output::Call(CallEvent { moment: Moment::Ended, .. }))
     }
 }
 

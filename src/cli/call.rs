@@ -10,7 +10,8 @@ use crate::config::{self, ConfigError};
 use crate::phone::{AccountId, Dial, Event, Events, Io, Moment, Notice, Phone, Settings};
 use crate::time::Duration;
 use std::path::PathBuf;
-use tokio::time::{Instant, sleep_until};
+use std::pin::Pin;
+use tokio::time::{Sleep, sleep};
 
 /// What the user asked for, checked.
 struct Wish {
@@ -110,17 +111,16 @@ pub(super) async fn conduct(
     call: CallId,
     plan: Conduct,
 ) -> Option<Record> {
-    let mut hangup_at: Option<Instant> = None;
+    let mut hangup: Option<Pin<Box<Sleep>>> = None;
     let mut interrupts = 0;
     loop {
-        let deadline = hangup_at.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
         tokio::select! {
             event = events.next() => match event? {
                 Event::Call(event) if event.call == call => {
                     reporter.call(&event);
                     match event.moment {
                         Moment::Answered => {
-                            hangup_at = plan.duration.map(|duration| Instant::now() + duration);
+                            hangup = plan.duration.map(|duration| Box::pin(sleep(duration)));
                             if let Some(digits) = &plan.digits
                                 && let Err(error) = phone.dtmf(call, digits).await
                             {
@@ -149,8 +149,8 @@ pub(super) async fn conduct(
                 }
                 Event::Call(_) | Event::Notice { .. } => {}
             },
-            () = sleep_until(deadline), if hangup_at.is_some() => {
-                hangup_at = None;
+            () = elapsed(&mut hangup) => {
+                hangup = None;
                 let _ = phone.hangup(call).await;
             }
             () = signals::stop() => {
@@ -160,6 +160,14 @@ pub(super) async fn conduct(
                 }
             }
         }
+    }
+}
+
+/// Waits for the end of a time that runs; for ever if none does.
+async fn elapsed(time: &mut Option<Pin<Box<Sleep>>>) {
+    match time {
+        Some(time) => time.await,
+        None => std::future::pending().await,
     }
 }
 

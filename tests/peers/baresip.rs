@@ -1,6 +1,8 @@
 //! baresip as a far end: plays a fixture, records what it hears (its sndfile filter), answers by itself.
 
 use crate::process::{Peer, address, eventually, free_port};
+use crate::sidetone::fixture;
+use crate::sound::Sound;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -20,8 +22,10 @@ pub struct Options<'a> {
     pub codecs: &'a str,
     /// `mediaenc` of the account: `srtp`, `srtp-mand` or nothing.
     pub media_encryption: Option<&'a str>,
-    /// The file that it plays.
+    /// The fixture that it plays.
     pub plays: &'a str,
+    /// At this rate: that of the codec, since baresip's own resampler lets the upper half of the band alias.
+    pub rate: u32,
 }
 
 impl Default for Options<'_> {
@@ -33,6 +37,7 @@ impl Default for Options<'_> {
             codecs: "pcmu/8000/1",
             media_encryption: None,
             plays: "answerer.wav",
+            rate: 8_000,
         }
     }
 }
@@ -52,6 +57,7 @@ impl Baresip {
         let address = SocketAddr::new(ip, free_port(ip));
         let control = SocketAddr::new(ip, free_port(ip));
         let path = directory.path();
+        Sound::read(fixture(options.plays), 0).at_rate(options.rate).write(path.join("source.wav"));
         fs::write(path.join("config"), config(ip, address, control, path, options)).unwrap();
         fs::write(path.join("accounts"), account(address, options)).unwrap();
         fs::write(path.join("contacts"), "").unwrap();
@@ -116,16 +122,15 @@ fn config(ip: IpAddr, sip: SocketAddr, control: SocketAddr, directory: &Path, op
     .into_iter()
     .find(|path| Path::new(path).is_dir())
     .unwrap_or("/usr/lib/baresip/modules");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(options.plays);
     let loaded = ["g711", "opus", "aufile", "aubridge", "sndfile", "srtp", "account", "menu", "ctrl_tcp"]
         .map(|module| format!("module {module}.so\n"))
         .concat();
     format!(
-        "poll_method epoll\nsip_listen {sip}\ncall_max_calls 16\naudio_player aubridge,none\naudio_source aufile,{source}\n\
-         audio_alert aubridge,silent\nausrc_srate 16000\nauplay_srate 48000\nausrc_channels 1\nauplay_channels 1\n\
+        "poll_method epoll\nsip_listen {sip}\ncall_max_calls 16\naudio_player aubridge,none\naudio_source aufile,{directory}/source.wav\n\
+         audio_alert aubridge,silent\nausrc_srate {rate}\nauplay_srate 48000\nausrc_channels 1\nauplay_channels 1\n\
          audio_level no\nrtp_ports 20000-40000\nrtcp_mux no\njitter_buffer_delay 5-10\nrtp_stats yes\nmodule_path {modules}\n{loaded}\
          ctrl_tcp_listen {control}\nsnd_path {directory}\nnet_interface {ip}\nopus_bitrate 32000\nopus_inbandfec yes\n",
-        source = source.display(),
+        rate = options.rate,
         directory = directory.display(),
     )
 }

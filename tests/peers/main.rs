@@ -1,6 +1,7 @@
 //! Proof on real peers: Kamailio, baresip and SIPp from the system's packages, on free loopback ports.
 
-#![allow(unreachable_pub)]
+// Tests wait for peers in real time.
+#![allow(unreachable_pub, clippy::disallowed_methods)]
 
 mod baresip;
 mod kamailio;

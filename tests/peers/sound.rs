@@ -26,6 +26,21 @@ impl Sound {
         Self { rate: spec.sample_rate, samples }
     }
 
+    /// Writes it as a 16-bit WAV file.
+    pub fn write(&self, path: impl AsRef<Path>) {
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: self.rate,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut writer = hound::WavWriter::create(path, spec).expect("a WAV file");
+        for sample in &self.samples {
+            writer.write_sample((sample * 32_767.0).clamp(-32_768.0, 32_767.0) as i16).expect("room on the disk");
+        }
+        writer.finalize().expect("room on the disk");
+    }
+
     /// The same sound at another rate: its spectrum cut or padded.
     pub fn at_rate(&self, rate: u32) -> Self {
         if rate == self.rate {

@@ -88,6 +88,7 @@ fn far_end(kamailio: &Kamailio, way: &Way) -> Baresip {
         codecs: way.theirs,
         media_encryption: way.srtp.then_some("srtp-mand"),
         plays: "answerer.wav",
+        rate: if way.waveform { 8_000 } else { 48_000 },
     })
 }
 
