@@ -10,7 +10,7 @@
 //! ```
 //!
 //! * A packet is needed at the pull that reaches into it; the delay is the smallest at which all but a thousandth of
-//!   the packets come before that ([`delay`]). On a clean network this is less than the time between two pulls.
+//!   the packets come before that (`delay`). On a clean network this is less than the time between two pulls.
 //! * When nothing is there, audio is made up and the playout waits: a packet that is only late is played, and the delay
 //!   has grown. When a later packet is there, the missing one is made up, or taken from a copy, and passed over; if it
 //!   comes afterwards it is late.
