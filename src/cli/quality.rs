@@ -139,7 +139,8 @@ fn print(codec: Option<&'static str>, input: &Input, reporter: &Reporter, listin
             ("A", rating.a, "advantage"),
         ];
         for (name, value, meaning) in rows {
-            text += &format!("\n{name:>8} {value:>9.3}  {meaning}");
+            // No minus before a zero.
+            text += &format!("\n{name:>8} {:>9.3}  {meaning}", value + 0.0);
         }
         if let Some(known) = known {
             text += &format!("\nIe {} and Bpl {} of {}: {}", known.ie, known.bpl, known.name, known.source);

@@ -31,7 +31,9 @@ pub(super) async fn run(verb: RegisterArguments, db: Option<PathBuf>, reporter: 
     tokio::pin!(ending);
     loop {
         tokio::select! {
-            Some(event) = events.next() => if let Event::Registration(registration) = event {
+            Some(event) = events.next() => if let Event::Registration(registration) = event
+                && exit == Exit::Ok
+            {
                 reporter.registration(&registration);
             },
             _ = &mut ending => break,
