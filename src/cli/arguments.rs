@@ -39,6 +39,8 @@ pub(super) enum Verb {
     Quality(QualityArguments),
     /// Shows the call log
     History(HistoryArguments),
+    /// Lists the sound devices
+    Devices,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ mod answer;
 mod arguments;
 mod call;
 mod demo;
+mod devices;
 mod exit;
 pub mod history;
 mod quality;
@@ -42,6 +43,7 @@ pub fn run() -> ExitCode {
         Verb::Answer(verb) => block_on(answer::run(verb, arguments.db, reporter)),
         Verb::Quality(verb) => quality::run(&verb, &reporter),
         Verb::History(verb) => history::run(&verb, arguments.db, arguments.json),
+        Verb::Devices => devices::run(&reporter),
     }
     .into()
 }
