@@ -3,10 +3,14 @@
 
 mod calls;
 mod dialogs;
+mod flows;
 mod forks;
+mod letter;
 mod peer;
 mod races;
 mod random_life;
 mod refusals;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod ways;
 mod world;

@@ -217,6 +217,10 @@ fn live(seed: u64) -> BTreeSet<String> {
         }
         assert!(user.live.is_empty(), "seed {seed}: {:?} never ended", user.live);
     }
+    // What a meddler damages is answered as it came.
+    for node in nodes.into_iter().filter(|_| !meddled) {
+        crate::letter::check(&world, world.address(node));
+    }
     users.into_iter().flat_map(|user| user.seen).collect()
 }
 
