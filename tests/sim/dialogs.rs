@@ -6,7 +6,7 @@ use sidetone::sip::message::{Method, Status};
 use sidetone::time::Duration;
 
 use crate::peer::{ANSWER, OFFER, alice_and_bob, answer, call, ended, request, response, ringing};
-use crate::races::{established, established_session};
+use crate::peer::{established, established_session};
 
 #[test]
 fn the_caller_takes_the_record_route_in_reverse() {

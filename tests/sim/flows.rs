@@ -8,8 +8,8 @@ use sidetone::sip::message::{Message, Method, Status};
 use sidetone::sip::wire::parse_datagram;
 use sidetone::time::Duration;
 
+use crate::peer::established_session;
 use crate::peer::{ANSWER, OFFER, account, alice_and_bob, config, ended, incoming, offer, request, to};
-use crate::races::established_session;
 use crate::shared;
 use crate::world::{Node, World, summary};
 

@@ -3,6 +3,7 @@
 
 mod calls;
 mod dialogs;
+mod endings;
 mod flows;
 mod forks;
 mod letter;

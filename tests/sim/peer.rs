@@ -207,3 +207,20 @@ pub fn ended(world: &mut World, alice: Node) -> (EndedBy, Option<u16>, String) {
         _ => None,
     })
 }
+
+/// Bob called and talks.
+#[track_caller]
+pub fn established_session(world: &mut World, alice: Node, bob: SocketAddr) -> (Line, SessionId) {
+    let agent = world.address(alice);
+    let (mut line, _, session) = ringing(world, alice, bob, Some(OFFER));
+    world.with(alice, |agent, now| agent.answer(now, session, ANSWER.into()).unwrap());
+    line.confirm(&response(world, bob, 200));
+    world.say(bob, agent, line.again(Method::Ack, None));
+    world.wait(alice, |event| matches!(event, Event::Confirmed { .. }).then_some(()));
+    (line, session)
+}
+
+#[track_caller]
+pub fn established(world: &mut World, alice: Node, bob: SocketAddr) -> Line {
+    established_session(world, alice, bob).0
+}

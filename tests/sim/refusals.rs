@@ -9,8 +9,8 @@ use sidetone::sip::message::{Message, Method, Request, Response};
 use sidetone::sip::wire::{Limits, Stream};
 use sidetone::time::Duration;
 
+use crate::peer::established;
 use crate::peer::{ANSWER, Line, OFFER, account, alice_and_bob, config, response, uri};
-use crate::races::established;
 use crate::world::{Node, World};
 
 /// Sends what `change` makes of a request of Bob's to an agent with this configuration.

@@ -306,3 +306,75 @@ fn a_broken_flow_registers_anew() {
     assert!(world.now.since(started) < Duration::from_millis(20));
     assert_eq!(second.headers.call_id(), first.headers.call_id());
 }
+
+/// A trunk without registration: who answers for our account's domain may call any number of it.
+#[test]
+fn a_trunk_is_known_by_the_way_of_our_own_calls() {
+    let mut world = World::new(3);
+    let mut config = config();
+    config.unclaimed = sidetone::sip::agent::Unclaimed::NotFound;
+    let alice = world.agent("192.0.2.1:5060", config);
+    let trunk = world.peer("192.0.2.2:5060");
+    world.names.insert("trunk.example".into(), vec![trunk]);
+    let agent = world.address(alice);
+    let one = world.with(alice, |agent, _| agent.add_account(account("sip:user@trunk.example", "secret")));
+    let mut line = crate::peer::Line::calling(agent, trunk);
+    line.target = "sip:+49301@192.0.2.1".into();
+    world.say(trunk, agent, line.again(Method::Invite, Some(OFFER)));
+    response(&mut world, trunk, 404);
+    let session = world.with(alice, |agent, now| agent.invite(now, invite(one, "sip:+1555@trunk.example")).unwrap());
+    offer(&mut world, alice, session, Some(OFFER));
+    let sent = request(&mut world, trunk, &Method::Invite);
+    let mut challenge = sent.response(Status::PROXY_AUTHENTICATION_REQUIRED).with_to_tag("p");
+    challenge.headers.push(Name::ProxyAuthenticate, "Digest realm=\"p\", nonce=\"1\", qop=\"auth\"");
+    world.say(trunk, agent, challenge);
+    request(&mut world, trunk, &Method::Ack);
+    let sent = request(&mut world, trunk, &Method::Invite);
+    world.say(trunk, agent, answer(&sent, 200, "t", trunk, Some(ANSWER)));
+    request(&mut world, trunk, &Method::Ack);
+
+    line.call_id = "another".into();
+    world.say(trunk, agent, line.again(Method::Invite, Some(OFFER)));
+    let account = world.wait(alice, |event| match event {
+        Event::Incoming { invitation, .. } => Some(invitation.account),
+        _ => None,
+    });
+    assert_eq!(account, Some(one));
+    // What was proven once goes along at once, to those who asked; strangers see nothing of it.
+    world.with(alice, |agent, now| agent.hangup(now, session, None).unwrap());
+    assert!(request_among(&mut world, trunk, &Method::Bye).headers.contains(&Name::ProxyAuthorization));
+    let stranger = world.peer("192.0.2.66:5060");
+    let session = world.with(alice, |agent, now| agent.invite(now, invite(one, "sip:x@192.0.2.66")).unwrap());
+    offer(&mut world, alice, session, Some(OFFER));
+    assert!(!request(&mut world, stranger, &Method::Invite).headers.contains(&Name::ProxyAuthorization));
+}
+
+/// The next request of that method, whatever comes before it.
+fn request_among(world: &mut World, peer: SocketAddr, method: &Method) -> Request {
+    loop {
+        if let sidetone::sip::message::Message::Request(request) = world.receive(peer)
+            && request.method == *method
+        {
+            return request;
+        }
+    }
+}
+
+/// A dialog that came over TCP stays there when the Contact says nothing of transports.
+#[test]
+fn a_dialog_keeps_its_transport() {
+    let (mut world, alice, bob) = alice_and_bob();
+    let agent = world.address(alice);
+    let session = world.with(alice, |agent, now| agent.invite(now, to("sip:bob@192.0.2.2;transport=tcp")).unwrap());
+    offer(&mut world, alice, session, Some(OFFER));
+    let sent = request(&mut world, bob, &Method::Invite);
+    assert_eq!(sent.headers.get(&Name::Contact), Some("<sip:anonymous@192.0.2.1:5060;transport=tcp>"));
+    assert_eq!(sent.headers.top_via().unwrap().transport, "TCP");
+    let source = Hop { transport: Transport::Tcp, local: agent, remote: bob };
+    let accepted = answer(&sent, 200, "b1", bob, Some(ANSWER));
+    world.with(alice, |agent, now| {
+        let item = sidetone::sip::wire::StreamItem::Message(accepted.into());
+        agent.handle_stream_item(now, source, Ok(item));
+    });
+    assert_eq!(request(&mut world, bob, &Method::Ack).headers.top_via().unwrap().transport, "TCP");
+}

@@ -17,10 +17,13 @@ use crate::sip::name_addr::NameAddr;
 use crate::sip::target::Target;
 use crate::sip::transaction::{self, ClientId, SendError, ServerId, Transactions};
 use crate::sip::uri::SipUri;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// The methods that are served, for Allow (RFC 3261 section 20.5).
 pub(crate) const ALLOWED: [Method; 5] = [Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options];
+
+/// How much longer than a session its INVITE may last.
+const GUARD: Duration = Duration::from_secs(60);
 
 /// The user part of a Contact that no account or address gives one.
 const NOBODY: &str = "sidetone";
@@ -60,6 +63,8 @@ impl Exchange {
         let limits = transaction::Limits {
             clients: config.limits.transactions,
             servers: config.limits.transactions,
+            // A guard only: sessions are given up by the limits of the agent.
+            ringing: config.limits.ringing.max(config.limits.progress).saturating_add(GUARD),
             ..transaction::Limits::default()
         };
         Self {
@@ -195,9 +200,9 @@ impl Exchange {
         NameAddr::new(uri)
     }
 
-    /// Does somebody wait for a response to a request of ours?
+    /// Does somebody wait for a response to a request of ours, or for the way of one?
     pub(crate) fn awaits_response(&self) -> bool {
-        self.sent.values().any(|sent| !matches!(sent.purpose, Purpose::Invite(_)))
+        !self.asked.is_empty() || self.sent.values().any(|sent| !matches!(sent.purpose, Purpose::Invite(_)))
     }
 
     pub(crate) fn receive(&mut self, now: Instant, source: Hop, message: Message) {

@@ -72,7 +72,7 @@ impl Agent {
         } else {
             line.note_peer(sent.hop.remote.ip());
         }
-        let timer = response.headers.get(&Name::Other("Flow-Timer".into())).and_then(|value| value.trim().parse().ok());
+        let timer = response.headers.get(&Name::of("Flow-Timer")).and_then(|value| value.trim().parse().ok());
         self.drive_registration(now, account, |registration| match source {
             Some(_) => registration.handle_response(now, &response),
             None if response.status == Status::REQUEST_TIMEOUT => registration.handle_failure(now, Failure::Timeout),

@@ -28,6 +28,8 @@ pub(super) struct Draft {
     route: Option<NameAddr>,
     extra: Vec<Header>,
     hops: Vec<Hop>,
+    /// Does it go to the account's own proxy or domain?
+    home: bool,
     /// When the wait for the user's offer ends.
     pub(super) until: Instant,
 }
@@ -72,10 +74,12 @@ impl Session {
         }
         let next = route.as_ref().map_or(&target, |route| &route.uri);
         let next = Target::of(next, preferred).map_err(|_| Refused::Target(next.to_string()))?;
+        let domain = || line?.account.aor.host()?.equivalent(target.host()?).then_some(());
+        let home = route.is_some() || domain().is_some();
         ex.resolve(now, next, Errand::Invite(id));
         let (call_id, tag) = (ex.random.token(26), ex.random.token(12));
         let user = from.uri.user().map(|user| user.into_owned());
-        let draft = Draft { target: request_uri(&target), from, route, extra, hops: Vec::new(), until: now };
+        let draft = Draft { target: request_uri(&target), from, route, extra, hops: Vec::new(), home, until: now };
         let mut session = Session::new(id, account, call_id, tag, Phase::Finding(Box::new(draft)));
         session.user = user;
         Ok(session)
@@ -93,6 +97,9 @@ impl Session {
         match (first, std::mem::replace(&mut self.phase, Phase::Over)) {
             (Some(hop), Phase::Finding(mut draft)) => {
                 draft.hops = found.unwrap_or_default();
+                if let Some(line) = self.account.filter(|_| draft.home).and_then(|id| ex.accounts.get_mut(id)) {
+                    draft.hops.iter().for_each(|hop| line.note_peer(hop.remote.ip()));
+                }
                 draft.until = now + ex.config.limits.command;
                 self.phase = Phase::Drafted(draft);
                 ex.tell(Event::Route { session: self.id, hop });
@@ -171,11 +178,11 @@ impl Session {
 
     fn handle_progress(&mut self, ex: &mut Exchange, now: Instant, id: ClientId, source: Hop, response: Response) {
         let Phase::Calling(calling) = &self.phase else { return };
-        if calling.given_up.is_some() {
+        let fork = to_tag(&response);
+        if calling.given_up.is_some() || self.gone.contains(&fork) {
             return;
         }
         self.progressed(ex, now);
-        let fork = to_tag(&response);
         if !fork.is_empty() && self.leg_mut(&fork).is_none() && self.legs.len() < ex.config.limits.forks {
             self.add_leg(ex, id, source, &response);
         }

@@ -70,7 +70,8 @@ impl Leg {
     ) -> usize {
         self.waiting.push_back(parcel);
         if let Road::Unknown = self.road {
-            match Target::of(self.dialog.next_hop(), preferred) {
+            // A Contact that says no transport is reached by the one that the dialog uses.
+            match Target::of(self.dialog.next_hop(), preferred.or(Some(self.origin.transport))) {
                 Ok(target) => {
                     self.road = Road::Asked;
                     ex.resolve(now, target, Errand::Dialog(session, self.dialog.remote_tag().to_owned()));
