@@ -164,13 +164,6 @@ impl Decoder {
         out.truncate(start + decoded.unwrap_or(0));
         decoded.is_some()
     }
-
-    /// State of the range coder after the last packet, to compare with the encoder's (RFC 6716 section 6).
-    #[cfg(test)]
-    fn final_range(&self) -> u32 {
-        use audiopus::coder::GenericCtl;
-        self.inner.final_range().unwrap_or_default()
-    }
 }
 
 fn unavailable(error: audiopus::Error) -> Unavailable {
@@ -347,6 +340,10 @@ mod tests {
             has_fec(&payload);
             out.clear();
         }
-        assert_ne!(decoder.final_range(), 1);
+        // It still works.
+        let mut encoder = Encoder::new(&OpusParameters::default(), &Settings::default()).unwrap();
+        let mut payload = Vec::new();
+        encoder.encode(&tone(960), &mut payload).unwrap();
+        assert!(decoder.decode(&payload, &mut out).is_ok() && out.len() == 960);
     }
 }
