@@ -2,7 +2,7 @@
 
 use super::arguments::DemoArguments;
 use super::call::{Conduct, conduct};
-use super::report::{Reporter, quality_table};
+use super::report::Reporter;
 use super::{Exit, fail, register};
 use crate::audio::{Sink, Source};
 use crate::call::MediaOptions;
@@ -148,13 +148,7 @@ fn summary(records: &[Record], directory: &Path, database: &Path, reporter: &Rep
     }
     let recordings: Vec<_> = records.iter().filter_map(|record| record.recording.clone()).collect();
     let fields = json!({"recordings": recordings, "database": database, "directory": directory});
-    let mut text = String::from("\n");
-    for record in records {
-        let codec = record.codec.as_deref().unwrap_or("no codec");
-        let secure = record.srtp.as_deref().map_or(String::from("plain RTP"), |suite| format!("SRTP {suite}"));
-        text += &format!("{codec}, {secure}\n{}\n\n", quality_table(&record.quality));
-    }
-    text += &format!(
+    let text = format!(
         "recordings (ours left, theirs right): {}\ncall log: {} (`sidetone history` prints it)",
         recordings.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
         database.display(),

@@ -11,7 +11,11 @@ pub(super) fn run(reporter: &Reporter) -> Exit {
         Err(error) => return fail(Exit::Failed, &error),
     };
     if devices.is_empty() {
-        reporter.event("devices.none", json!({}), "no sound devices; use --source file, tone, silence or echo, and --sink null");
+        reporter.event(
+            "devices.none",
+            json!({}),
+            "no sound devices; use --source file, tone, silence or echo, and --sink null",
+        );
     }
     for device in devices {
         let rates = |rates: Option<(u32, u32)>| match rates {

@@ -224,7 +224,7 @@ fn ended(record: &Record) -> String {
 }
 
 /// Both directions, side by side.
-pub(super) fn quality_table(quality: &Quality) -> String {
+fn quality_table(quality: &Quality) -> String {
     let (heard, far) = (&quality.inbound, &quality.outbound);
     let whole = |value: Option<i64>| value.map_or("-".to_owned(), |value| value.to_string());
     let rows = [
