@@ -51,7 +51,34 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::device::capture::Capture;
+    use crate::audio::device::playback::Playback;
     use rtrb::RingBuffer;
+
+    #[test]
+    fn neither_the_callbacks_nor_the_ends_of_their_rings_allocate() {
+        let glitches = Count::default();
+        let (mut microphone, ring) = RingBuffer::new(24_000);
+        let mut capture = Capture::new("mic".into(), 48_000, 8_000, ring, glitches.clone()).unwrap();
+        let (ring, mut loudspeaker) = RingBuffer::new(24_000);
+        let mut playback = Playback::new("speaker".into(), 48_000, 8_000, ring, glitches.clone()).unwrap();
+        let mut started = false;
+        let (mut device, mut packet) = ([0.0f32; 960], [0; 160]);
+        let mut run = |packets: usize| {
+            for piece in 0..2 * packets {
+                recorded(&device, 2, &mut microphone, &glitches);
+                wanted(&mut device, 2, &mut loudspeaker, &glitches, &mut started);
+                if piece % 2 == 0 && capture.ready() >= packet.len() {
+                    capture.read(&mut packet);
+                    playback.play(&packet);
+                }
+            }
+        };
+        run(20);
+        let info = allocation_counter::measure(|| run(200));
+        assert_eq!(info.count_total, 0, "{info:?}");
+        assert!(started);
+    }
 
     #[test]
     fn channels_are_mixed_down_and_a_full_ring_is_counted() {

@@ -169,9 +169,9 @@ impl Call {
         }
         self.tick_by_schedule(clock, batch, outbox);
         let now = self.tell(clock.now());
-        self.next_wake = match &mut self.device {
-            Some(_) => self.schedule.next().min(now + DEVICE_LOOK),
-            None => self.schedule.next(),
+        self.next_wake = match &self.device {
+            Some(device) if device.captures() => self.schedule.next().min(now + DEVICE_LOOK),
+            _ => self.schedule.next(),
         };
         if now >= self.next_quality {
             self.next_quality += QUALITY_EVERY;
@@ -366,5 +366,80 @@ impl Closing {
             outbox.post(Event::Finished(finished));
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::Source;
+    use crate::media::plan::{Codec, Direction, Encoding, OpusParameters, Plan};
+    use crate::net::{PortPair, RtpPorts};
+    use crate::random::Random;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    fn call(
+        codec: Codec,
+        source: &Source,
+        own: PortPair,
+        remote: [std::net::SocketAddr; 2],
+        outbox: &mut Outbox,
+    ) -> Call {
+        let payload_type = codec.static_payload_type().unwrap_or(111);
+        let encoding =
+            Encoding { codec, payload_type, packet_time: Duration::from_millis(20), opus: OpusParameters::default() };
+        let plan = Plan {
+            remote_rtp: remote[0],
+            remote_rtcp: remote[1],
+            rtcp_mux: false,
+            direction: Direction::SendRecv,
+            encoding,
+            receive: vec![(payload_type, codec)],
+            send_event: None,
+            receive_events: Vec::new(),
+            srtp: None,
+        };
+        let now = Instant::ZERO;
+        let session = Session::new(now, plan, session::Config::default(), Random::from_seed(1)).unwrap();
+        let input = Input::open(source, session.rate()).unwrap();
+        let (rtp, rtcp) = (Port::new(own.rtp).unwrap(), Port::new(own.rtcp).unwrap());
+        let parts = Parts { key: 1, session, rtp, rtcp, input, device: None, recorder: None, troubles: Vec::new() };
+        Call::start(now, parts, outbox)
+    }
+
+    #[test]
+    fn a_tick_in_steady_state_allocates_nothing() {
+        for codec in Codec::ALL {
+            let (sender, mut events) = tokio::sync::mpsc::channel(64);
+            let mut outbox = Outbox::new(sender);
+            let ports = RtpPorts::new(None);
+            let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+            let (ours, theirs) = (ports.open(loopback).unwrap(), ports.open(loopback).unwrap());
+            let (near, far) = ([ours.rtp_address, ours.rtcp_address], [theirs.rtp_address, theirs.rtcp_address]);
+            let mut ours = call(codec, &Source::Tone(440.0), ours, far, &mut outbox);
+            let mut theirs = call(codec, &Source::Echo, theirs, near, &mut outbox);
+            let (clock, mut batch) = (Clock::new(), Batch::new());
+            let mut now = Instant::ZERO;
+            let mut quiet_spans = 0;
+            for span in 0..20 {
+                let reports = ours.session.counters().rtcp_sent + theirs.session.counters().rtcp_sent;
+                let info = allocation_counter::measure(|| {
+                    for _ in 0..25 {
+                        now += Duration::from_millis(20);
+                        ours.tick(now, &clock, &mut batch, &mut outbox);
+                        theirs.tick(now, &clock, &mut batch, &mut outbox);
+                    }
+                });
+                // RTCP is built anew, every some seconds; the first spans fill what grows once.
+                let reported = ours.session.counters().rtcp_sent + theirs.session.counters().rtcp_sent > reports;
+                if span >= 6 && !reported {
+                    assert_eq!(info.count_total, 0, "{codec}: {info:?}");
+                    quiet_spans += 1;
+                }
+            }
+            assert!(quiet_spans >= 8, "{quiet_spans}");
+            assert!(ours.session.quality(now).inbound.packets > 400, "nothing was played");
+            assert!(events.try_recv().is_ok(), "no event of the first packet");
+        }
     }
 }
