@@ -105,6 +105,11 @@ impl Call {
         call
     }
 
+    /// Which call.
+    pub(super) fn key(&self) -> u64 {
+        self.key
+    }
+
     /// Has `poll` tell of what arrives, as `rtp` and `rtcp`.
     pub(super) fn watch(&mut self, registry: &Registry, rtp: Token, rtcp: Token) {
         self.rtp.watch(registry, rtp);
@@ -283,7 +288,7 @@ impl Call {
         let now = self.tell(now);
         match self.session.update(now, plan) {
             Ok(()) => self.fit(),
-            Err(reason) => outbox.post(Event::Failed { key: self.key, reason }),
+            Err(reason) => outbox.post(Event::Failed { key: self.key, reason: reason.into() }),
         }
         self.flush(outbox);
     }
@@ -370,7 +375,7 @@ impl Closing {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::audio::Source;
     use crate::media::plan::{Codec, Direction, Encoding, OpusParameters, Plan};
@@ -378,19 +383,14 @@ mod tests {
     use crate::random::Random;
     use std::net::{IpAddr, Ipv4Addr};
 
-    fn call(
-        codec: Codec,
-        source: &Source,
-        own: PortPair,
-        remote: [std::net::SocketAddr; 2],
-        outbox: &mut Outbox,
-    ) -> Call {
+    /// A call over `own` with whoever holds `remote`.
+    pub(in crate::driver::media) fn parts(codec: Codec, source: &Source, own: PortPair, remote: &PortPair) -> Parts {
         let payload_type = codec.static_payload_type().unwrap_or(111);
         let encoding =
             Encoding { codec, payload_type, packet_time: Duration::from_millis(20), opus: OpusParameters::default() };
         let plan = Plan {
-            remote_rtp: remote[0],
-            remote_rtcp: remote[1],
+            remote_rtp: remote.rtp_address,
+            remote_rtcp: remote.rtcp_address,
             rtcp_mux: false,
             direction: Direction::SendRecv,
             encoding,
@@ -399,12 +399,10 @@ mod tests {
             receive_events: Vec::new(),
             srtp: None,
         };
-        let now = Instant::ZERO;
-        let session = Session::new(now, plan, session::Config::default(), Random::from_seed(1)).unwrap();
+        let session = Session::new(Instant::ZERO, plan, session::Config::default(), Random::from_seed(1)).unwrap();
         let input = Input::open(source, session.rate()).unwrap();
         let (rtp, rtcp) = (Port::new(own.rtp).unwrap(), Port::new(own.rtcp).unwrap());
-        let parts = Parts { key: 1, session, rtp, rtcp, input, device: None, recorder: None, troubles: Vec::new() };
-        Call::start(now, parts, outbox)
+        Parts { key: 1, session, rtp, rtcp, input, device: None, recorder: None, troubles: Vec::new() }
     }
 
     #[test]
@@ -414,10 +412,16 @@ mod tests {
             let mut outbox = Outbox::new(sender);
             let ports = RtpPorts::new(None);
             let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-            let (ours, theirs) = (ports.open(loopback).unwrap(), ports.open(loopback).unwrap());
-            let (near, far) = ([ours.rtp_address, ours.rtcp_address], [theirs.rtp_address, theirs.rtcp_address]);
-            let mut ours = call(codec, &Source::Tone(440.0), ours, far, &mut outbox);
-            let mut theirs = call(codec, &Source::Echo, theirs, near, &mut outbox);
+            let (near, far) = (ports.open(loopback).unwrap(), ports.open(loopback).unwrap());
+            let copy = |pair: &PortPair| PortPair {
+                rtp: pair.rtp.try_clone().unwrap(),
+                rtcp: pair.rtcp.try_clone().unwrap(),
+                ..*pair
+            };
+            let (ours, theirs) =
+                (parts(codec, &Source::Tone(440.0), copy(&near), &far), parts(codec, &Source::Echo, copy(&far), &near));
+            let mut ours = Call::start(Instant::ZERO, ours, &mut outbox);
+            let mut theirs = Call::start(Instant::ZERO, theirs, &mut outbox);
             let (clock, mut batch) = (Clock::new(), Batch::new());
             let mut now = Instant::ZERO;
             let mut quiet_spans = 0;

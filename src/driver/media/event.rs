@@ -76,14 +76,15 @@ pub enum Event {
         /// The loudspeaker, if one was asked for and found.
         output: Option<String>,
     },
-    /// A renegotiation cannot be followed; media goes on under the old plan, and the call should end.
+    /// The media of the call does not work any more; the call should end, which still takes a stop.
     Failed {
         /// Which call.
         key: u64,
         /// Why.
-        reason: Unusable,
+        reason: Failure,
     },
-    /// The call was stopped and everything of it is closed. Never dropped, and the last event of its call.
+    /// The call was stopped and everything of it is closed. One for each stop, never dropped, and the last event of its
+    /// call.
     Finished(Box<Finished>),
 }
 
@@ -104,6 +105,17 @@ impl Event {
             Event::Finished(finished) => finished.key,
         }
     }
+}
+
+/// Why media does not work any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// A renegotiation cannot be followed; media goes on under the old plan.
+    #[error(transparent)]
+    Plan(#[from] Unusable),
+    /// A bug of ours: the call's media was thrown away, other calls go on.
+    #[error("the media of the call broke down by a bug of Sidetone; please report what it wrote to stderr")]
+    Broken,
 }
 
 /// What does not work beside the call.
@@ -128,8 +140,8 @@ pub enum Trouble {
     },
 }
 
-/// How a call's media was, when it is over.
-#[derive(Debug)]
+/// How a call's media was, when it is over; empty if it never ran or broke down.
+#[derive(Debug, Default)]
 pub struct Finished {
     /// Which call.
     pub key: u64,

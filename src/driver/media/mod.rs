@@ -18,7 +18,7 @@ mod port;
 mod schedule;
 mod worker;
 
-pub use event::{Counters, Event, Finished, Trouble};
+pub use event::{Counters, Event, Failure, Finished, Trouble};
 pub use load::WorkerLoad;
 
 use super::clock::Clock;
@@ -218,8 +218,8 @@ impl MediaDriver {
         self.tell(key, Command::Dtmf(key, digits))
     }
 
-    /// Ends the media of the call `key`; [`Event::Finished`] follows when everything of it is closed. Nothing happens
-    /// if there is no such call.
+    /// Ends the media of the call `key`; [`Event::Finished`] follows when everything of it is closed, at once and empty if
+    /// there is no such call.
     ///
     /// An end is never refused: it waits, some milliseconds at worst, until an overloaded worker takes it.
     pub fn stop(&self, key: u64) {

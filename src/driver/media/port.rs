@@ -11,11 +11,17 @@ use std::net::SocketAddr;
 /// Datagrams asked for in one system call.
 const BATCH: usize = 8;
 
+/// Where the system gives one datagram at a time, getting one says nothing about the next.
+const RECEIVES_BATCHES: bool = quinn_udp::BATCH_SIZE > 1;
+
 /// What one datagram, or a run of datagrams that the kernel coalesced, can be at most.
 const LARGEST: usize = 65_535;
 
 /// Datagrams taken from one socket in one turn, so that a flood on one call leaves the others their time.
 const PER_TURN: usize = 128;
+
+/// System calls that this takes at most.
+const TURNS: usize = if RECEIVES_BATCHES { PER_TURN / BATCH } else { PER_TURN };
 
 /// The buffers of a worker: every socket receives into them.
 pub(super) struct Batch {
@@ -73,7 +79,7 @@ impl Port {
     ) -> u64 {
         let mut errors = 0;
         self.left_some = true;
-        for _ in 0..PER_TURN / BATCH {
+        for _ in 0..TURNS {
             let mut slices = batch.buffers.each_mut().map(|buffer| IoSliceMut::new(buffer));
             let count = match self.state.recv((&self.socket).into(), &mut slices, &mut batch.meta) {
                 Ok(count) => count,
@@ -95,7 +101,7 @@ impl Port {
                     take(arrival, meta.addr, datagram);
                 }
             }
-            if count < BATCH {
+            if count < BATCH && RECEIVES_BATCHES {
                 // The queue was empty: whatever comes now wakes the poll again.
                 self.left_some = false;
                 break;

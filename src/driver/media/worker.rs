@@ -2,6 +2,7 @@
 
 use super::super::clock::Clock;
 use super::call::{Call, Closing, Parts};
+use super::event::{Event, Failure, Finished};
 use super::load::Load;
 use super::outbox::Outbox;
 use super::port::Batch;
@@ -12,6 +13,7 @@ use crate::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread;
@@ -35,6 +37,13 @@ pub(super) enum Command {
     Dtmf(u64, Vec<Digit>),
     Stop(u64),
     Shutdown,
+}
+
+/// What a worker lends a call that it acts on.
+struct Means<'a> {
+    clock: &'a Clock,
+    batch: &'a mut Batch,
+    outbox: &'a mut Outbox,
 }
 
 struct Slot {
@@ -127,10 +136,10 @@ impl Worker {
                 continue;
             }
             let component = if token.0 % 2 == 0 { Component::Rtp } else { Component::Rtcp };
-            if let Some(call) = self.slots.get_mut(token.0 / 2).and_then(|slot| slot.call.as_mut()) {
-                call.receive(component, &mut self.batch, &self.clock);
-                call.flush(&mut self.outbox);
-            }
+            self.with(token.0 / 2, |call, worker| {
+                call.receive(component, worker.batch, worker.clock);
+                call.flush(worker.outbox);
+            });
         }
     }
 
@@ -139,15 +148,13 @@ impl Worker {
             match self.commands.try_recv() {
                 Ok(Command::Start(parts)) => self.start(*parts),
                 Ok(Command::Update(key, plan)) => {
-                    let now = self.clock.now();
                     if let Some(index) = self.by_key.get(&key).copied() {
-                        self.with(index, |call, outbox| call.update(now, *plan, outbox));
+                        self.with(index, |call, worker| call.update(worker.clock.now(), *plan, worker.outbox));
                     }
                 }
                 Ok(Command::Dtmf(key, digits)) => {
-                    let now = self.clock.now();
                     if let Some(index) = self.by_key.get(&key).copied() {
-                        self.with(index, |call, _| call.dtmf(now, &digits));
+                        self.with(index, |call, worker| call.dtmf(worker.clock.now(), &digits));
                     }
                 }
                 Ok(Command::Stop(key)) => self.stop(key),
@@ -162,17 +169,34 @@ impl Worker {
         }
     }
 
-    fn with(&mut self, index: usize, act: impl FnOnce(&mut Call, &mut Outbox)) {
-        if let Some(call) = self.slots.get_mut(index).and_then(|slot| slot.call.as_mut()) {
-            act(call, &mut self.outbox);
+    /// Acts on the call in a slot, if there is one.
+    ///
+    /// A call that panics is thrown away and told; it must not take the others of its worker with it.
+    fn with<T>(&mut self, index: usize, act: impl FnOnce(&mut Call, Means<'_>) -> T) -> Option<T> {
+        let slot = self.slots.get_mut(index)?;
+        let call = slot.call.as_mut()?;
+        let key = call.key();
+        let means = Means { clock: &self.clock, batch: &mut self.batch, outbox: &mut self.outbox };
+        // The call is not looked at again, and what the means hold is written anew before it is read.
+        let acted = catch_unwind(AssertUnwindSafe(|| act(call, means)));
+        if acted.is_err() {
+            let broken = slot.call.take();
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
+            self.free.push(index);
+            self.by_key.remove(&key);
+            self.load.set_calls(self.by_key.len());
+            self.outbox.post(Event::Failed { key, reason: Failure::Broken });
         }
+        acted.ok()
     }
 
     fn start(&mut self, parts: Parts) {
         let now = self.clock.now();
         let key = parts.key;
-        // A key that is used again ends the call that had it.
-        self.stop(key);
+        if self.by_key.contains_key(&key) {
+            // A key that is used again ends the call that had it.
+            self.stop(key);
+        }
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { call: None, generation: 0 });
             self.slots.len() - 1
@@ -188,11 +212,15 @@ impl Worker {
     }
 
     fn stop(&mut self, key: u64) {
-        let Some(index) = self.by_key.remove(&key) else { return };
+        let index = self.by_key.remove(&key);
         self.load.set_calls(self.by_key.len());
-        if let Some(call) = self.slots.get_mut(index).and_then(|slot| slot.call.take()) {
-            self.free.push(index);
-            self.closing.push(call.stop(self.clock.now(), self.poll.registry(), &mut self.outbox));
+        match index.and_then(|index| Some((index, self.slots.get_mut(index)?.call.take()?))) {
+            Some((index, call)) => {
+                self.free.push(index);
+                self.closing.push(call.stop(self.clock.now(), self.poll.registry(), &mut self.outbox));
+            }
+            // It never ran, or broke down.
+            None => self.outbox.post(Event::Finished(Box::new(Finished { key, ..Finished::default() }))),
         }
     }
 
@@ -204,15 +232,17 @@ impl Worker {
                 _ => return,
             }
             let Some(Reverse((_, index, generation))) = self.wakes.pop() else { return };
-            let Some(slot) = self.slots.get_mut(index) else { continue };
-            if slot.generation != generation {
+            if self.slots.get(index).is_none_or(|slot| slot.generation != generation) {
                 continue;
             }
-            if let Some(call) = &mut slot.call {
+            let woken = self.with(index, |call, worker| {
                 let before = *call.counters();
-                call.wake(&self.clock, &mut self.batch, &mut self.outbox);
-                self.load.add(&before, call.counters());
-                self.wakes.push(Reverse((call.next(), index, generation)));
+                call.wake(worker.clock, worker.batch, worker.outbox);
+                (before, *call.counters(), call.next())
+            });
+            if let Some((before, after, next)) = woken {
+                self.load.add(&before, &after);
+                self.wakes.push(Reverse((next, index, generation)));
             }
         }
     }
@@ -223,5 +253,47 @@ impl Worker {
             let outbox = &mut self.outbox;
             self.closing.retain_mut(|closing| !closing.finish(now, outbox));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::call::tests::parts;
+    use super::*;
+    use crate::audio::Source;
+    use crate::media::plan::Codec;
+    use crate::net::RtpPorts;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    #[test]
+    fn a_call_that_breaks_down_takes_no_other_with_it() {
+        let (sender, mut events) = tokio::sync::mpsc::channel(64);
+        let (_commands, inbox) = std::sync::mpsc::sync_channel(1);
+        let load = Arc::new(Load::default());
+        let mut worker = Worker::new(Poll::new().unwrap(), Clock::new(), inbox, Outbox::new(sender), load.clone());
+        let ports = RtpPorts::new(None);
+        for key in [1, 2] {
+            let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+            let (own, remote) = (ports.open(loopback).unwrap(), ports.open(loopback).unwrap());
+            worker.start(Parts { key, ..parts(Codec::Pcmu, &Source::Silence, own, &remote) });
+        }
+        assert_eq!(load.read().calls, 2);
+        println!("a panic follows, which is the test:");
+        worker.with(worker.by_key[&1], |_, _| panic!("a bug that only this call meets"));
+        worker.wake_calls();
+        assert!(load.read().calls == 1 && load.read().ticks > 0, "{:?}", load.read());
+        worker.stop(1);
+        worker.stop(2);
+        worker.close();
+        let told: Vec<Event> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+        assert!(matches!(told[0], Event::Failed { key: 1, reason: Failure::Broken }), "{told:?}");
+        let ends: Vec<(u64, bool)> = told
+            .iter()
+            .filter_map(|event| match event {
+                Event::Finished(end) => Some((end.key, end.worker.ticks > 0)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(ends, [(1, false), (2, true)]);
     }
 }
