@@ -260,3 +260,28 @@ fn the_callers_refusal_is_told_with_its_headers() {
     assert!(world.events(alice).is_empty());
     world.assert_forgotten();
 }
+
+/// The name service is silent: a call ends after a while, and the ACK of one that is up takes the way the 2xx came by.
+#[test]
+fn a_silent_name_service() {
+    let (mut world, alice, bob) = alice_and_bob();
+    let agent = world.address(alice);
+    world.unanswered = vec!["pbx.example.net".into()];
+    let start = world.now;
+    world.with(alice, |agent, now| agent.invite(now, crate::peer::to("sip:bob@pbx.example.net")).unwrap());
+    assert_eq!((ended(&mut world, alice).0, world.now.since(start)), (EndedBy::Transport, Duration::from_secs(20)));
+
+    let (session, invite) = call(&mut world, alice, bob, Some(OFFER));
+    let mut accepted = answer(&invite, 200, "b1", bob, Some(ANSWER));
+    accepted.headers.set(Name::Contact, "<sip:bob@pbx.example.net>");
+    let start = world.now;
+    world.say(bob, agent, accepted);
+    world.wait(alice, |event| matches!(event, Event::Answered { .. }).then_some(()));
+    // The hang-up does not overtake the ACK.
+    world.with(alice, |agent, now| agent.hangup(now, session, None).unwrap());
+    request(&mut world, bob, &Method::Ack);
+    assert_eq!(world.now.since(start), Duration::from_millis(3020));
+    let bye = request(&mut world, bob, &Method::Bye);
+    world.say(bob, agent, bye.response(Status::OK));
+    world.assert_forgotten();
+}

@@ -74,6 +74,8 @@ pub struct World {
     pub filter: Filter,
     /// The name service: a name and its addresses in order.
     pub names: HashMap<String, Vec<SocketAddr>>,
+    /// Names that the name service never answers for.
+    pub unanswered: Vec<String>,
     /// Every message that was sent.
     pub trace: Vec<Wire>,
     pub random: Random,
@@ -91,6 +93,7 @@ impl World {
             link: Link::perfect(),
             filter: Box::new(|_| Fate::Pass),
             names: HashMap::new(),
+            unanswered: Vec::new(),
             trace: Vec::new(),
             random: Random::from_seed(seed),
             seed,
@@ -253,6 +256,7 @@ impl World {
                     let (from, to, transport) = (place.address, hop.remote, hop.transport);
                     self.launch(Wire { at: self.now, from, to, transport, bytes: bytes.to_vec() });
                 }
+                Some(Output::Resolve { host, .. }) if self.unanswered.contains(&host.to_string()) => {}
                 Some(Output::Resolve { id, host, port, transport }) => {
                     let transport = transport.unwrap_or(Transport::Udp);
                     let local = place.address;

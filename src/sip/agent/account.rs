@@ -10,6 +10,7 @@ use crate::sip::hop::{Hop, Transport};
 use crate::sip::name_addr::NameAddr;
 use crate::sip::registration::{Registration, State};
 use crate::sip::uri::Uri;
+use crate::time::Instant;
 
 /// Names an account of an [`Agent`](super::Agent).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,6 +78,8 @@ pub(crate) struct Line {
     /// Answers the challenges to its calls; none without a password.
     pub(crate) client: Option<auth::Client>,
     pub(crate) registration: Option<Registration>,
+    /// The deadline of the registration that the agent has noted.
+    pub(crate) noted: Option<Instant>,
     /// The ways to the registrar or proxy, while they are good.
     pub(crate) ways: Vec<Hop>,
     /// Where its registrar and proxies are: a request from there to an unknown user is for this account (trunks send
@@ -90,8 +93,15 @@ impl Accounts {
         let user = account.aor.user().map_or_else(|| "sidetone".to_owned(), |user| user.into_owned());
         let taken = self.0.iter().any(|line| line.contact_user == user);
         let contact_user = if taken { format!("{user}-{}", id.0) } else { user };
-        let mut line =
-            Line { account, contact_user, client: None, registration: None, ways: Vec::new(), peers: BTreeSet::new() };
+        let mut line = Line {
+            account,
+            contact_user,
+            client: None,
+            registration: None,
+            noted: None,
+            ways: Vec::new(),
+            peers: BTreeSet::new(),
+        };
         line.client = line.credentials().map(auth::Client::new);
         self.0.push(line);
         id

@@ -1,6 +1,6 @@
 //! What sessions and registrations share: the transactions, the look-ups, the one queue of outputs.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -15,6 +15,7 @@ use crate::sip::keepalive::KeepAlives;
 use crate::sip::message::{Message, Method, Request, Response};
 use crate::sip::name_addr::NameAddr;
 use crate::sip::target::Target;
+use crate::sip::timer::Deadlines;
 use crate::sip::transaction::{self, ClientId, SendError, ServerId, Transactions};
 use crate::sip::uri::SipUri;
 use crate::time::{Duration, Instant};
@@ -24,6 +25,9 @@ pub(crate) const ALLOWED: [Method; 5] = [Method::Invite, Method::Ack, Method::Ca
 
 /// How much longer than a session its INVITE may last.
 const GUARD: Duration = Duration::from_secs(60);
+
+/// How long the way of a request in a dialog is looked for.
+const DIALOG_LOOK_UP: Duration = Duration::from_secs(3);
 
 /// The user part of a Contact that no account or address gives one.
 const NOBODY: &str = "sidetone";
@@ -54,7 +58,8 @@ pub(crate) struct Exchange {
     sent: HashMap<ClientId, Sent>,
     /// Pending INVITEs of peers, so that a CANCEL finds its session.
     invites: HashMap<ServerId, SessionId>,
-    asked: BTreeMap<ResolveId, (Instant, Errand)>,
+    asked: HashMap<ResolveId, (Instant, Errand)>,
+    asked_until: Deadlines<ResolveId>,
     last_ask: u64,
 }
 
@@ -77,7 +82,8 @@ impl Exchange {
             news: VecDeque::new(),
             sent: HashMap::new(),
             invites: HashMap::new(),
-            asked: BTreeMap::new(),
+            asked: HashMap::new(),
+            asked_until: Deadlines::default(),
             last_ask: 0,
         }
     }
@@ -109,7 +115,13 @@ impl Exchange {
     pub(crate) fn resolve(&mut self, now: Instant, target: Target, errand: Errand) -> ResolveId {
         self.last_ask += 1;
         let id = ResolveId(self.last_ask);
-        self.asked.insert(id, (now + self.config.limits.command, errand));
+        let patience = match errand {
+            // There is another way: the one that the dialog came by. The peer waits for its ACK meanwhile.
+            Errand::Dialog(..) => DIALOG_LOOK_UP,
+            Errand::Register(_) | Errand::Invite(_) => self.config.limits.command,
+        };
+        self.asked_until.change(id, None, Some(now + patience));
+        self.asked.insert(id, (now + patience, errand));
         let Target { host, port, transport } = target;
         self.outputs.push_back(Output::Resolve { id, host, port, transport });
         id
@@ -117,14 +129,15 @@ impl Exchange {
 
     /// Who asked; `None` when it is too late.
     pub(crate) fn resolved(&mut self, id: ResolveId) -> Option<Errand> {
-        self.asked.remove(&id).map(|(_, errand)| errand)
+        let (until, errand) = self.asked.remove(&id)?;
+        self.asked_until.change(id, Some(until), None);
+        Some(errand)
     }
 
-    /// A question that was not answered in time. All wait equally long, so the oldest is the first to be due.
+    /// A question that was not answered in time.
     pub(crate) fn unanswered(&mut self, now: Instant) -> Option<(Errand, ResolveError)> {
-        let first = self.asked.first_entry().filter(|entry| entry.get().0 <= now)?;
-        let (_, errand) = first.remove();
-        Some((errand, ResolveError::NoAnswer("the next hop".into())))
+        let id = self.asked_until.due(now)?;
+        Some((self.resolved(id)?, ResolveError::NoAnswer("the next hop".into())))
     }
 
     /// Sends a request by the first of its hops. `Err` leaves nothing behind.
@@ -221,8 +234,10 @@ impl Exchange {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let asked = self.asked.first_key_value().map(|(_, (until, _))| *until);
-        [self.transactions.poll_timeout(), asked, self.keepalives.poll_timeout()].into_iter().flatten().min()
+        [self.transactions.poll_timeout(), self.asked_until.first(), self.keepalives.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The entries of every table: transactions of ours, of peers, requests waited for, INVITEs pending, look-ups.

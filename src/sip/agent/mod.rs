@@ -48,6 +48,7 @@ pub struct Agent {
     /// Sessions by Call-ID and our tag.
     dialogs: HashMap<(String, String), SessionId>,
     deadlines: Deadlines<SessionId>,
+    registrations: Deadlines<AccountId>,
     last_session: u64,
 }
 
@@ -76,6 +77,7 @@ impl Agent {
             sessions: BTreeMap::new(),
             dialogs: HashMap::new(),
             deadlines: Deadlines::default(),
+            registrations: Deadlines::default(),
             last_session: 0,
         }
     }
@@ -137,7 +139,7 @@ impl Agent {
 
     /// When to call [`Agent::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.exchange.poll_timeout(), self.deadlines.first(), self.next_registration()].into_iter().flatten().min()
+        [self.exchange.poll_timeout(), self.deadlines.first(), self.registrations.first()].into_iter().flatten().min()
     }
 
     /// What to do next.

@@ -40,7 +40,8 @@ impl Agent {
                 if let Some(line) = self.exchange.accounts.get_mut(account) {
                     line.ways = ways;
                 }
-                return self.send_register(now, account);
+                self.send_register(now, account);
+                return self.drive_registration(now, account, |_| {});
             }
             Ok(_) => Failure::Unresolved("no address found for the registrar; check its name".into()),
             Err(error) => Failure::Unresolved(error.to_string()),
@@ -67,7 +68,8 @@ impl Agent {
             if !line.ways.is_empty()
                 && line.registration.as_mut().is_some_and(|registration| registration.ask_again(now))
             {
-                return self.send_register(now, account);
+                self.send_register(now, account);
+                return self.drive_registration(now, account, |_| {});
             }
         } else {
             line.note_peer(sent.hop.remote.ip());
@@ -117,17 +119,9 @@ impl Agent {
     }
 
     pub(super) fn registration_timeouts(&mut self, now: Instant) {
-        for id in self.exchange.accounts.ids() {
-            let due = self.exchange.accounts.get(id).and_then(|line| line.registration.as_ref()?.poll_timeout());
-            if due.is_some_and(|due| due <= now) {
-                self.drive_registration(now, id, |registration| registration.handle_timeout(now));
-            }
+        while let Some(id) = self.registrations.due(now) {
+            self.drive_registration(now, id, |registration| registration.handle_timeout(now));
         }
-    }
-
-    pub(super) fn next_registration(&self) -> Option<Instant> {
-        let accounts = &self.exchange.accounts;
-        accounts.ids().filter_map(|id| accounts.get(id)?.registration.as_ref()?.poll_timeout()).min()
     }
 
     /// Works on a registration, then does what it asks for.
@@ -143,6 +137,15 @@ impl Agent {
                 Output::Send => self.send_register(now, account),
             }
         }
+        self.settle_registration(account);
+    }
+
+    /// Notes when the registration of an account wants to be called next.
+    fn settle_registration(&mut self, id: AccountId) {
+        let Some(line) = self.exchange.accounts.get_mut(id) else { return };
+        let next = line.registration.as_ref().and_then(Registration::poll_timeout);
+        let old = std::mem::replace(&mut line.noted, next);
+        self.registrations.change(id, old, next);
     }
 
     /// Sends the REGISTER by the best way, or looks for one.
