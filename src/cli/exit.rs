@@ -1,6 +1,6 @@
 //! How a command ends.
 
-use crate::call::record::{Record, Status};
+use crate::call::record::{EndedBy, Record, Status};
 use std::process::ExitCode;
 
 /// Exit codes, stable for scripts.
@@ -40,6 +40,8 @@ impl Exit {
             (Status::Busy | Status::Declined, _) => Exit::Declined,
             (Status::NoAnswer | Status::Missed, _) => Exit::Unreachable,
             (Status::Failed, Some(401 | 403 | 407)) => Exit::Unauthorised,
+            // A code that no response brought stands for a time-out or a broken transport (RFC 3261 section 8.1.3.1).
+            (Status::Failed, _) if record.ended_by == Some(EndedBy::Network) => Exit::Unreachable,
             (Status::Failed, None | Some(408)) => Exit::Unreachable,
             // The far end accepted, or we refused its description: what did not fit is media.
             (Status::Failed, Some(200..300)) => Exit::Media,
