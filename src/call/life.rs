@@ -7,6 +7,7 @@
 //!             every stage ── the session ended ──▶ Ending ── media closed ──▶ Ended
 //! ```
 
+use super::discarded::Discarded;
 use super::negotiate::{Negotiation, SrtpPolicy};
 use super::output::{CallId, Event, MediaEvent, Moment, Output};
 use super::record::{CallDirection, EndedBy, Record, Status};
@@ -126,6 +127,10 @@ pub struct Call {
     pub(super) media: Media,
     pub(super) negotiation: Option<Negotiation>,
     pub(super) answered_at: Option<Instant>,
+    /// The malformed SIP that the agent had seen when the call began.
+    pub(super) malformed_before: u64,
+    /// What media threw away.
+    pub(super) discarded: Discarded,
     /// Why we ended it ourselves, when it was not the user's wish.
     pub(super) gave_up: Option<GaveUp>,
 }
@@ -219,7 +224,8 @@ impl Call {
                 self.record.dtmf_received.push(digit);
                 self.tell(desk, Moment::Dtmf { digit, duration });
             }
-            MediaEvent::Finished { report, recording } => {
+            MediaEvent::Finished { report, recording, counters } => {
+                self.discarded = Discarded::of(&counters);
                 self.media = Media::Closed;
                 if *report != Report::default() {
                     self.record.quality = *report;
@@ -318,6 +324,10 @@ impl Call {
 
     fn finish(&mut self, desk: &mut Desk<'_>) {
         self.stage = Stage::Ended;
+        self.discarded.malformed_sip = desk.agent.malformed().saturating_sub(self.malformed_before);
+        if let Some(discarded) = self.discarded.to_json() {
+            self.record.metadata.insert("discarded".into(), discarded);
+        }
         self.tell(desk, Moment::Ended);
     }
 
@@ -328,11 +338,8 @@ impl Call {
 
     /// Starts media by the plan in force, or has it follow that plan.
     pub(super) fn run_media(&mut self, desk: &mut Desk<'_>) {
-        let Some(plan) = self.plan().cloned() else { return };
-        self.record.codec = Some(plan.encoding.codec.name().to_owned());
-        self.record.ptime_ms = u32::try_from(plan.encoding.packet_time.as_millis()).ok();
-        self.record.srtp = plan.srtp.as_ref().map(|srtp| srtp.suite.name().to_owned());
-        let plan = Box::new(plan);
+        self.note_plan();
+        let Some(plan) = self.plan().cloned().map(Box::new) else { return };
         match self.media {
             Media::Open => {
                 self.media = Media::Running;
@@ -343,7 +350,16 @@ impl Call {
         }
     }
 
+    /// Keeps what the plan in force says of the media.
+    fn note_plan(&mut self) {
+        let Some(plan) = self.negotiation.as_ref().and_then(Negotiation::plan) else { return };
+        self.record.codec = Some(plan.encoding.codec.name().to_owned());
+        self.record.ptime_ms = u32::try_from(plan.encoding.packet_time.as_millis()).ok();
+        self.record.srtp = plan.srtp.as_ref().map(|srtp| srtp.suite.name().to_owned());
+    }
+
     pub(super) fn answered(&mut self, desk: &mut Desk<'_>, code: u16, reason: &str) {
+        self.note_plan();
         self.answered_at = Some(desk.now);
         self.record.answered_at = Some(desk.wall.at(desk.now));
         self.record.sip_code = Some(code);

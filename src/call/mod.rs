@@ -1,5 +1,6 @@
 //! The user-visible life of a call; the only place where signalling, SDP and media plans meet.
 
+mod discarded;
 mod inbound;
 mod life;
 pub mod negotiate;

@@ -1,5 +1,6 @@
 //! A call that we make.
 
+use super::discarded::Discarded;
 use super::life::{Call, Desk, GaveUp, Media, MediaOptions, Purpose, Stage, warning};
 use super::negotiate::Negotiation;
 use super::output::{CallId, Moment, Output};
@@ -85,6 +86,8 @@ impl Start {
             media: Media::Closed,
             negotiation: None,
             answered_at: None,
+            malformed_before: desk.agent.malformed(),
+            discarded: Discarded::default(),
             gave_up: None,
         }
     }
@@ -134,26 +137,26 @@ impl Call {
     pub fn handle_answered(&mut self, desk: &mut Desk<'_>, answer: &Answer<'_>) {
         self.note_peer(answer.headers);
         self.record.transport = Some(answer.source.transport.to_string());
-        self.answered(desk, answer.status.0, answer.reason);
         let Some(negotiation) = &mut self.negotiation else { return };
         let agreed = match (answer.body, answer.wants_answer) {
             (Some(offer), true) => match negotiation.answer(offer, desk.random) {
                 Ok((sdp, agreement)) => {
                     let _ = desk.agent.ack_answer(desk.now, self.session, sdp);
-                    Ok(agreement)
+                    Ok(Some(agreement))
                 }
                 Err(rejected) => Err(rejected.to_string()),
             },
-            (Some(body), false) => negotiation.answered(body).map_err(|rejected| rejected.to_string()),
+            (Some(body), false) => negotiation.answered(body).map(Some).map_err(|rejected| rejected.to_string()),
             // RFC 3261 section 13.2.1: the answer may have come with a reliable provisional response, or, with peers
             // that are not strict, with any 183 whose SDP we took already.
-            (None, _) => match negotiation.plan() {
-                Some(_) => return,
-                None => Err("the far end accepted the call without a session description".to_owned()),
-            },
+            (None, _) if negotiation.plan().is_some() => Ok(None),
+            (None, _) => Err("the far end accepted the call without a session description".to_owned()),
         };
+        // After the negotiation, so that the codec is told with the answer.
+        self.answered(desk, answer.status.0, answer.reason);
         match agreed {
-            Ok(agreement) => {
+            Ok(None) => {}
+            Ok(Some(agreement)) => {
                 if self.media == Media::Open || agreement.changed.any() {
                     self.run_media(desk);
                 }

@@ -3,6 +3,7 @@
 use super::record::Record;
 use crate::media::plan::Plan;
 use crate::media::quality::Report;
+use crate::media::session::Counters;
 use crate::time::Duration;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -80,6 +81,8 @@ pub enum MediaEvent {
         report: Box<Report>,
         /// The recording, when one was written.
         recording: Option<PathBuf>,
+        /// What the session dropped, and why.
+        counters: Box<Counters>,
     },
 }
 

@@ -281,7 +281,10 @@ impl<F: FnMut(Happening)> Turn<F> {
     fn close_media(&mut self, call: CallId) {
         if self.ports.remove(&call).is_some() {
             // Nothing ran on them.
-            return self.bring(call, MediaEvent::Finished { report: Box::default(), recording: None });
+            return self.bring(
+                call,
+                MediaEvent::Finished { report: Box::default(), recording: None, counters: Box::default() },
+            );
         }
         self.signalling.media.stop(call.0);
     }
@@ -312,7 +315,8 @@ impl<F: FnMut(Happening)> Turn<F> {
                     }
                     recording.path
                 });
-                self.bring(call, MediaEvent::Finished { report: Box::new(report), recording });
+                let (report, counters) = (Box::new(report), Box::new(media));
+                self.bring(call, MediaEvent::Finished { report, recording, counters });
             }
             MediaNews::SourceEnded { error, .. } => {
                 let text = error.map_or_else(|| "the source came to its end".to_owned(), |error| error.to_string());

@@ -30,7 +30,10 @@ impl Agent {
             Ok(StreamItem::Message(message)) => self.exchange.receive(now, source, message),
             Ok(StreamItem::KeepAlivePing) => self.exchange.transmit(source, ALIVE.into()),
             Ok(StreamItem::KeepAlivePong) => self.exchange.keepalives.handle_pong(now, source),
-            Err(malformed) => self.exchange.answer_malformed(source, &malformed),
+            Err(malformed) => {
+                self.malformed += 1;
+                self.exchange.answer_malformed(source, &malformed);
+            }
         }
         self.settle_news(now);
     }

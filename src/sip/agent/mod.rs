@@ -50,6 +50,8 @@ pub struct Agent {
     deadlines: Deadlines<SessionId>,
     registrations: Deadlines<AccountId>,
     last_session: u64,
+    /// What came in and was no SIP message.
+    malformed: u64,
 }
 
 /// How much an agent holds; all zero when nothing is under way.
@@ -79,12 +81,18 @@ impl Agent {
             deadlines: Deadlines::default(),
             registrations: Deadlines::default(),
             last_session: 0,
+            malformed: 0,
         }
     }
 
     /// The configuration.
     pub fn config(&self) -> &AgentConfig {
         &self.exchange.config
+    }
+
+    /// How many datagrams and messages came in so far that were no valid SIP.
+    pub fn malformed(&self) -> u64 {
+        self.malformed
     }
 
     /// Changes the body of our answers to OPTIONS.
