@@ -49,13 +49,17 @@ request_route {
     if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
     if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
     if (has_totag()) {
-        if (loose_route()) { t_relay(); exit; }
+        if (loose_route()) { xlog("L_ALERT", "$rm in dialog by $proto\n"); t_relay(); exit; }
         if (is_method("ACK")) { if (t_check_trans()) t_relay(); exit; }
         sl_send_reply("404", "Not Here"); exit;
     }
     if (is_method("OPTIONS") && uri == myself && $rU == $null) { sl_send_reply("200", "Keepalive"); exit; }
     if (is_method("REGISTER")) {
         xlog("L_ALERT", "REGISTER $fu by $proto expires $hdr(Expires) contact $ct\n");
+        $var(expires) = $(hdr(Expires){s.int});
+        if ($var(expires) > 0 && $var(expires) < 10) {
+            append_to_reply("Min-Expires: 10\r\n"); sl_send_reply("423", "Interval Too Brief"); exit;
+        }
         if (!pv_www_authenticate("$fd", "secret-$fU", "0")) { www_challenge("$fd", "1"); exit; }
         save("location"); exit;
     }

@@ -4,8 +4,14 @@
 #![allow(unreachable_pub, clippy::disallowed_methods)]
 
 mod baresip;
+mod digits;
+mod inbound;
 mod kamailio;
+mod outbound;
 mod process;
+mod registrar;
 mod sidetone;
+mod sipp;
 mod sound;
 mod speech;
+mod storm;

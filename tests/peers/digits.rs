@@ -1,0 +1,130 @@
+//! DTMF on the wire: what we send, as tshark reads it from a capture.
+
+use crate::process::{Peer, address, eventually, installed};
+use crate::sidetone::Home;
+use crate::sipp::{Options, Sipp};
+use std::net::{IpAddr, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+
+const SETUP: Duration = Duration::from_secs(20);
+
+/// One telephone-event packet (RFC 4733 section 2.3).
+#[derive(Debug)]
+struct Event {
+    timestamp: u64,
+    marker: bool,
+    digit: u8,
+    end: bool,
+    volume: u8,
+    duration: u16,
+}
+
+/// A capture of the datagrams that `from` sends, SIP on `port` known as such, so that SDP tells which are RTP. `None`
+/// where capturing is not permitted.
+fn capture(directory: &tempfile::TempDir, from: IpAddr, port: u16) -> Option<Peer> {
+    // A datagram to the discard port tells that the capture runs.
+    let fields = [
+        "rtp.timestamp",
+        "rtp.marker",
+        "rtpevent.event_id",
+        "rtpevent.end_of_event",
+        "rtpevent.volume",
+        "rtpevent.duration",
+        "udp.dstport",
+    ];
+    let mut command = Command::new("tshark");
+    command
+        .args(["-l", "-n", "-i", "lo", "-f", &format!("udp and host {from}"), "-Y", "rtpevent or udp.dstport == 9"])
+        .args(["-d", &format!("udp.port=={port},sip"), "-T", "fields", "-E", "separator=,"])
+        .env("HOME", directory.path());
+    for field in fields {
+        command.args(["-e", field]);
+    }
+    let mut tshark = Peer::start("tshark", directory.path(), &mut command);
+    let probe = UdpSocket::bind((from, 0)).unwrap();
+    let runs = eventually(SETUP, || {
+        let _ = probe.send_to(b"probe", (from, 9));
+        tshark.log().lines().any(|line| line.ends_with(",9")) || tshark.wait(Duration::ZERO).is_some()
+    });
+    let log = tshark.log();
+    if log.contains("permission") || log.contains("Operation not permitted") {
+        println!("skipped: capturing on the loopback interface is not permitted here: {log}");
+        return None;
+    }
+    assert!(runs && log.lines().any(|line| line.ends_with(",9")), "tshark captures nothing:\n{log}");
+    Some(tshark)
+}
+
+fn events(log: &str) -> Vec<Event> {
+    let truth = |text: &str| text == "1" || text == "True";
+    log.lines()
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split(',').collect();
+            let [timestamp, marker, digit, end, volume, duration, _] = fields[..] else { return None };
+            Some(Event {
+                timestamp: timestamp.parse().ok()?,
+                marker: truth(marker),
+                digit: digit.parse().ok()?,
+                end: truth(end),
+                volume: volume.parse().ok()?,
+                duration: duration.parse().ok()?,
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn digits_that_we_send_are_telephone_events_on_the_wire() {
+    if !installed("sipp") || !installed("tshark") {
+        return;
+    }
+    let sipp = Sipp::answers("uas_early_media", &Options::default());
+    let (directory, ours) = (tempfile::tempdir().unwrap(), address());
+    let Some(tshark) = capture(&directory, ours, sipp.address.port()) else { return };
+    let home = Home::new();
+    let bind = ours.to_string();
+    let mut phone = home.start(
+        &[
+            "call",
+            &sipp.uri(),
+            "--no-register",
+            "--bind",
+            &bind,
+            "--source",
+            "tone:440",
+            "--sink",
+            "null",
+            "--codec",
+            "pcmu",
+            "--dtmf",
+            "159#D",
+            "--duration",
+            "3",
+        ],
+        "",
+    );
+    phone.expect("call.ended", SETUP);
+    assert_eq!(phone.finish(SETUP).0, 0);
+    sipp.finish(SETUP);
+    // `#` is 11 and D is 15 (RFC 4733 section 3.2); the end of each event comes three times (section 2.5.1.4).
+    let complete = |log: &str| events(log).iter().filter(|event| event.digit == 15 && event.end).count() >= 3;
+    assert!(eventually(SETUP, || complete(&tshark.log())), "{}", tshark.log());
+    let events = events(&tshark.log());
+    let mut digits: Vec<u8> = events.iter().map(|event| event.digit).collect();
+    digits.dedup();
+    assert_eq!(digits, [1, 5, 9, 11, 15], "{events:?}");
+    for digit in digits {
+        let packets: Vec<&Event> = events.iter().filter(|event| event.digit == digit).collect();
+        // One time stamp for the whole event, a marker on its first packet, a growing duration.
+        assert!(packets.iter().all(|packet| packet.timestamp == packets[0].timestamp), "{packets:?}");
+        assert!(packets[0].marker && packets[1..].iter().all(|packet| !packet.marker), "{packets:?}");
+        assert!(packets.windows(2).all(|pair| pair[0].duration <= pair[1].duration), "{packets:?}");
+        assert_eq!(packets.iter().filter(|packet| packet.end).count(), 3, "{packets:?}");
+        assert!(packets[packets.len() - 3..].iter().all(|packet| packet.end), "{packets:?}");
+        // 40 ms at least, in units of 1/8000 s.
+        let last = packets[packets.len() - 1];
+        assert!((320..=8_000).contains(&last.duration), "{last:?}");
+        assert!(packets.iter().all(|packet| packet.volume <= 36), "valid DTMF is not below -36 dBm0: {packets:?}");
+    }
+}
