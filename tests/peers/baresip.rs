@@ -44,7 +44,6 @@ impl Default for Options<'_> {
 
 /// A running baresip.
 pub struct Baresip {
-    pub address: SocketAddr,
     control: TcpStream,
     peer: Peer,
     directory: tempfile::TempDir,
@@ -68,7 +67,7 @@ impl Baresip {
             stream.is_some()
         });
         assert!(up, "baresip opened no control port:\n{}", peer.log());
-        let mut baresip = Self { address, control: stream.unwrap(), peer, directory };
+        let mut baresip = Self { control: stream.unwrap(), peer, directory };
         if options.registrar.is_some() {
             baresip.peer.wait_for("200 OK", Duration::from_secs(10));
         }
@@ -94,11 +93,6 @@ impl Baresip {
         });
         assert!(met, "baresip reported no {event} in {limit:?}: {seen}\n{}", self.peer.log());
         seen
-    }
-
-    /// Everything that it printed.
-    pub fn log(&self) -> String {
-        self.peer.log()
     }
 
     /// What it heard in its last call: a mono WAV file.

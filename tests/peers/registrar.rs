@@ -3,6 +3,7 @@
 use crate::kamailio::Kamailio;
 use crate::process::{address, eventually, free_port, installed};
 use crate::sidetone::{Home, Sidetone};
+use crate::sound::Sound;
 use serde_json::Value;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -182,7 +183,8 @@ fn calls_through_the_proxy(alice_by: &str, bob_by: &str, digits: &str) {
     let kamailio = Kamailio::start();
     let (alice_home, bob_home) = (Home::new(), Home::new());
     let audio = ["--source", "tone:440", "--sink", "null"];
-    let answer = ["answer", "--max-calls", "1"];
+    let recordings = bob_home.path("recordings");
+    let answer = ["answer", "--max-calls", "1", "--record", recordings.to_str().unwrap()];
     let mut bob = phone(&bob_home, &answer, kamailio.address, "bob", bob_by, &audio);
     bob.expect("registration.registered", SETUP);
     let call = ["call", "bob", "--duration", "4", "--dtmf", digits];
@@ -198,6 +200,14 @@ fn calls_through_the_proxy(alice_by: &str, bob_by: &str, digits: &str) {
     }
     assert_eq!((&ours["transport"], &theirs["transport"]), (&alice_by.into(), &bob_by.into()));
     assert_eq!(theirs["dtmf_received"], digits, "{theirs}");
+    let heard = Sound::read(theirs["recording"].as_str().expect("a recording"), 1);
+    let share = heard.share_of_tone(440.0, 20.0);
+    assert!(
+        heard.seconds() > 3.0 && heard.level() > 0.01 && share > 0.8,
+        "{} s, {}, {share}",
+        heard.seconds(),
+        heard.level()
+    );
     assert_eq!(theirs["from"], format!("sip:alice@{}", kamailio.address), "{theirs}");
     let log = kamailio.log();
     // Both stay on the recorded route: ACK and BYE come by the proxy, on Alice's transport.

@@ -92,10 +92,6 @@ impl Sidetone {
         Self { child, lines, seen: VecDeque::new(), errors: Some(errors) }
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Waits for the next event called `name`; events before it stay in [`Sidetone::seen`].
     pub fn expect(&mut self, name: &str, limit: Duration) -> Value {
         self.expect_where(name, limit, |_| true)
