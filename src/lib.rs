@@ -35,3 +35,8 @@ pub mod sdp;
 pub mod sip;
 pub mod store;
 pub mod time;
+
+/// The examples of README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
