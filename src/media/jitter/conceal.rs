@@ -1,20 +1,25 @@
-//! Concealment for codecs that have none: the last periods of what was heard are heard again, fading.
+//! Concealment for codecs that have none: the last period of what was heard is heard again and again, fading.
 //!
 //! In the manner of ITU-T G.711 Appendix I, but without its 3.75 ms of delay: the jump where the copy begins is taken
 //! away by an offset that decays.
 //!
 //! ```text
-//! heard     ... 3 │ 2 │ 1 ‖
-//! made up                 ‖ 1 │ 3 │ 2 │ 1 │ 3 ...   louder for 10 ms, then falling to silence at 80 ms
-//! heard again                          ‖════▶       both blended for 4 to 10 ms
+//! heard     ... │ p │ p ‖
+//! made up               ‖ p │ p │ p │ p ...   loud for 5 ms, then falling to silence at 80 ms
+//! heard again                      ‖═══▶      both blended for 4 to 10 ms
 //! ```
 
 use super::pitch::{best_lag, blend, period_range};
 
-/// Periods that are repeated in turn: one alone sounds like a machine.
-const PERIODS: usize = 3;
 /// Below this likeness there is no voice, and a long piece hides the repetition better than a short one.
-const VOICED: f32 = 0.5;
+const VOICED: f32 = 0.3;
+
+/// The periods that are tried, in samples at `rate`: 200 Hz to 66 Hz (G.711 Appendix I). Of a higher voice two periods are
+/// repeated, which sounds less like a machine than one.
+const fn lags(rate: usize) -> (usize, usize) {
+    let (_, longest) = period_range(rate);
+    (rate / 200, longest)
+}
 
 /// Makes up audio and joins it to what is heard around it.
 #[derive(Debug)]
@@ -62,13 +67,14 @@ impl Concealer {
 
     /// How much of what was heard is used.
     pub(super) const fn history(rate: u32) -> usize {
-        let (_, longest) = period_range(rate as usize);
-        (PERIODS + 1) * longest
+        // A longest period, as much again to compare it with, and a quarter to blend.
+        let (_, longest) = lags(rate as usize);
+        2 * longest + longest / 2
     }
 
-    /// How loud what is made up still is, 0 to 256: full for 10 ms, none after 80 ms.
+    /// How loud what is made up still is, 0 to 256: full for 5 ms, none after 80 ms.
     fn gain(&self) -> i32 {
-        let (full, none) = (self.rate / 100, self.rate * 8 / 100);
+        let (full, none) = (self.rate / 200, self.rate * 8 / 100);
         match self.made {
             made if made < full => 256,
             made if made >= none => 0,
@@ -92,8 +98,8 @@ impl Concealer {
         }
         (self.active, self.made, self.at, self.offset) = (true, 0, 0, 0);
         self.template.clear();
-        let (shortest, longest) = period_range(self.rate);
-        let window = (self.rate / 100).min(audio.len() / 3);
+        let (shortest, longest) = lags(self.rate);
+        let window = (self.rate * 7 / 1_000).min(audio.len() / 3);
         // Read backwards, so that the best lag is how long ago the end sounded like the end.
         let known = audio.get(audio.len().saturating_sub(Self::history(self.rate as u32))..).unwrap_or(&[]);
         self.tail.clear();
@@ -103,21 +109,17 @@ impl Concealer {
             _ => longest,
         };
         let fade = (period / 4).max(1);
-        let periods = (known.len().saturating_sub(fade) / period).min(PERIODS);
-        let length = period * periods;
-        if length == 0 {
+        let Some(start) = known.len().checked_sub(period).filter(|&start| start >= fade) else {
+            // Too little to repeat: it fades out.
             self.offset = known.last().map_or(0, |&last| i32::from(last));
             return;
-        }
-        let start = known.len() - length;
+        };
         self.template.extend_from_slice(known.get(start..).unwrap_or(&[]));
         let before = known.get(start - fade..start).unwrap_or(&[]);
-        for (n, (sample, &before)) in self.template.iter_mut().skip(length - fade).zip(before).enumerate() {
+        for (n, (sample, &before)) in self.template.iter_mut().skip(period - fade).zip(before).enumerate() {
             *sample = blend(*sample, before, n + 1, fade);
         }
-        // The last period is repeated first.
-        self.at = length - period;
-        let expected = known.get(known.len() - period - 1).copied().unwrap_or(0);
+        let expected = known.get(start - 1).copied().unwrap_or(0);
         self.offset = i32::from(known.last().copied().unwrap_or(0)) - i32::from(expected);
     }
 
@@ -126,8 +128,8 @@ impl Concealer {
         if !std::mem::take(&mut self.active) {
             return;
         }
-        // The longer the gap, the less the two have in common (G.711 Appendix I: 4 ms more for each 10 ms).
-        let overlap = (self.rate / 250 + self.made * 4 / 10).min(self.rate / 100).min(fresh.len());
+        // The longer the gap, the less the two have in common.
+        let overlap = (self.rate / 250 + self.made / 20).min(self.rate / 100).min(fresh.len());
         for (n, sample) in fresh.iter_mut().take(overlap).enumerate() {
             *sample = blend(self.next(), *sample, n + 1, overlap + 1);
         }
@@ -201,7 +203,7 @@ mod tests {
         let loudness =
             |part: &[i16]| part.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>() / part.len() as f64;
         let before = loudness(&heard[..800]);
-        assert!(loudness(&heard[800..880]) > 0.9 * before, "10 ms at full strength");
+        assert!(loudness(&heard[800..840]) > 0.95 * before, "5 ms at full strength");
         assert!((0.3..0.9).contains(&(loudness(&heard[960..1_120]) / before)), "falling");
         assert!(heard[1_440..].iter().all(|&sample| sample == 0), "silent after 80 ms");
     }
