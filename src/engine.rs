@@ -9,6 +9,8 @@
 //!
 //! Inputs and commands change state at once; what they lead to comes out of [`Engine::poll_output`] in order.
 
+mod address;
+
 use crate::call::record::Record;
 use crate::call::{Answer, Call, CallId, Desk, DtmfRefused, MediaEvent, MediaOptions, Start};
 use crate::call::{Event as CallEvent, Output as CallOutput};
@@ -20,11 +22,11 @@ use crate::sip::agent::{
 use crate::sip::header::Header;
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::message::Status;
-use crate::sip::name_addr::NameAddr;
 use crate::sip::registration;
-use crate::sip::uri::{Host, SipUri, Uri};
+use crate::sip::uri::{Host, Uri};
 use crate::sip::wire::{Malformed, StreamItem};
 use crate::time::{Duration, Instant, Wall};
+use address::{bare, caller};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -331,6 +333,16 @@ impl Engine {
         self.pump(now);
     }
 
+    /// Completes the record of every call that is not over, whatever its far end has still to say: nobody waits any
+    /// more.
+    pub fn abandon(&mut self, now: Instant) {
+        let calls: Vec<CallId> = self.calls.keys().copied().collect();
+        for call in calls {
+            self.step(now, call, |call, desk| call.abandon(desk));
+        }
+        self.pump(now);
+    }
+
     /// What to do next.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -471,30 +483,5 @@ impl Engine {
             CallOutput::CloseMedia { call } => Output::CloseMedia { call },
             CallOutput::Event(event) => Output::Call(event),
         }));
-    }
-}
-
-/// From with `number` as its user part, at the account's domain.
-fn caller(account: &Account, number: &str) -> Option<NameAddr> {
-    let aor = account.aor.sip()?;
-    let mut uri = SipUri::new(Some(number), aor.host.clone(), aor.port);
-    uri.secure = aor.secure;
-    let from = NameAddr::new(uri);
-    Some(match &account.display {
-        Some(display) => from.with_display(display.clone()),
-        None => from,
-    })
-}
-
-/// A URI without password, parameters and headers: what a record and a human want to see.
-fn bare(uri: &Uri) -> String {
-    match uri {
-        Uri::Sip(sip) => {
-            let mut plain = SipUri::new(None, sip.host.clone(), sip.port);
-            plain.secure = sip.secure;
-            plain.user = sip.user.clone();
-            Uri::Sip(plain).to_string()
-        }
-        other => other.to_string(),
     }
 }

@@ -317,6 +317,16 @@ impl Call {
         }
     }
 
+    /// Completes the record at once: nobody waits any more, neither for the far end nor for media.
+    pub fn abandon(&mut self, desk: &mut Desk<'_>) {
+        if !matches!(self.stage, Stage::Ending { .. } | Stage::Ended) {
+            self.handle_ended(desk, agent::EndedBy::Local, None, "given up: the phone was ended", &Headers::new());
+        }
+        if !self.is_ended() {
+            self.finish(desk);
+        }
+    }
+
     pub(super) fn close_media(&mut self, desk: &mut Desk<'_>) {
         self.media = Media::Closing;
         desk.out.push_back(Output::CloseMedia { call: self.id });

@@ -57,7 +57,14 @@ pub(super) async fn run(verb: Box<CallArguments>, db: Option<PathBuf>, reporter:
             }
         }
     };
-    match phone.shutdown().await {
+    let written = phone.shutdown().await;
+    // A call that was still under way has ended with the phone.
+    while let Some(event) = events.try_next() {
+        if let Event::Call(event) = event {
+            reporter.call(&event);
+        }
+    }
+    match written {
         Ok(()) => exit,
         Err(unwritten) => {
             let written = fail(Exit::Failed, &unwritten);

@@ -149,6 +149,8 @@ impl Signalling {
             turn.carry_out();
             let now = turn.now();
             if turn.is_over(now) {
+                turn.signalling.engine.abandon(now);
+                turn.carry_out();
                 break;
             }
             let farewell = turn.farewell.as_ref().map(|farewell| farewell.until);
