@@ -121,9 +121,11 @@ fn rejects_with_the_status_that_was_asked_for() {
     if !installed("sipp") {
         return;
     }
-    let Outcome { record, .. } = play("uac_rejected", &["--reject", "486"], &Options::default());
-    assert_eq!((&record["status"], &record["sip_code"]), (&"busy".into(), &486.into()), "{record}");
-    assert_eq!(record["ended_by"], "local", "{record}");
+    for (scenario, code, status) in [("uac_rejected", 486, "busy"), ("uac_declined", 603, "declined")] {
+        let Outcome { record, .. } = play(scenario, &["--reject", &code.to_string()], &Options::default());
+        assert_eq!((&record["status"], &record["sip_code"]), (&status.into(), &code.into()), "{record}");
+        assert_eq!(record["ended_by"], "local", "{record}");
+    }
 }
 
 #[test]

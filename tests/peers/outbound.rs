@@ -219,6 +219,42 @@ fn a_silent_peer_is_given_up_after_32_seconds() {
 }
 
 #[test]
+fn ctrl_c_again_gives_a_silent_peer_up_at_once() {
+    let ip = address();
+    let silent = UdpSocket::bind((ip, free_port(ip))).unwrap();
+    silent.set_read_timeout(Some(SETUP)).unwrap();
+    let home = Home::new();
+    let uri = format!("sip:nobody@{}", silent.local_addr().unwrap());
+    let mut phone = call(&home, &uri, &[]);
+    silent.recv(&mut [0; 4096]).expect("an INVITE");
+    // CANCEL has to wait for a provisional response (RFC 3261 section 9.1), which never comes.
+    let pressed = (1..=20).find(|_| {
+        phone.interrupt();
+        eventually(Duration::from_millis(500), || phone.has_ended())
+    });
+    assert!(pressed.is_some_and(|times| times > 1), "pressed {pressed:?} times");
+    let (record, code) = end(&home, phone, SETUP);
+    assert_eq!((code, &record["status"], &record["ended_by"]), (1, &"canceled".into(), &"local".into()), "{record}");
+}
+
+#[test]
+fn a_large_request_goes_by_udp_where_nobody_takes_tcp() {
+    if !installed("sipp") {
+        return;
+    }
+    let sipp = Sipp::answers("uas_early_media", &Options::default());
+    let (home, name, bind) = (Home::new(), "long name ".repeat(100), address());
+    let aor = format!("sip:alice@{bind}");
+    let phone = call(&home, &sipp.uri(), &["--aor", &aor, "--display-name", &name, "--duration", "1"]);
+    let (record, code) = end(&home, phone, SETUP);
+    assert_completed(&record, code, "local");
+    assert_eq!(record["transport"], "udp", "{record}");
+    let trace = sipp.finish(SETUP);
+    let invite = trace.iter().find(|message| message.text.starts_with("INVITE ")).unwrap();
+    assert!(invite.text.len() > 1_300 && invite.text.contains("SIP/2.0/UDP"), "{}", invite.text);
+}
+
+#[test]
 fn a_port_where_nobody_listens_is_exit_code_5() {
     let ip = address();
     let uri = format!("sip:nobody@{ip}:{};transport=tcp", free_port(ip));

@@ -235,6 +235,24 @@ fn two_phones_talk_through_the_proxy_over_tcp_and_udp() {
 }
 
 #[test]
+fn a_large_request_goes_by_tcp() {
+    if !installed("kamailio") {
+        return;
+    }
+    let kamailio = Kamailio::start();
+    let home = Home::new();
+    let name = "long name ".repeat(100);
+    let verb = ["call", "nobody", "--display-name", &name, "--source", "silence", "--sink", "null"];
+    let mut alice = phone(&home, &verb, kamailio.address, "alice", "udp", &[]);
+    let ended = alice.expect("call.ended", SETUP);
+    assert_eq!(ended["call"]["sip_code"], 404, "{ended}");
+    assert_eq!(alice.finish(SETUP).0, 3);
+    // RFC 3261 section 18.1.1: above 1300 octets.
+    let log = kamailio.log();
+    assert!(log.lines().any(|line| line.contains("INVITE sip:alice@") && line.ends_with("by tcp")), "{log}");
+}
+
+#[test]
 fn nobody_of_that_name_is_exit_code_3() {
     if !installed("kamailio") {
         return;

@@ -136,6 +136,11 @@ impl Sidetone {
         let _ = self.child.wait();
     }
 
+    /// Has it ended?
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
     /// Waits for its end; exit code and stderr.
     pub fn finish(mut self, limit: Duration) -> (i32, String) {
         let mut code = None;
