@@ -102,7 +102,13 @@ fn playout_with_loss(bencher: Bencher<'_, '_>) {
         let now = Instant::from_millis(20 * n);
         if n % 10 != 0 {
             let timestamp = RtpTime(160 * n as u32);
-            let packet = Incoming { seq: ExtendedSeq(n as i64), timestamp, codec: Codec::Pcmu, payload: &payload };
+            let packet = Incoming {
+                seq: ExtendedSeq(n as i64),
+                timestamp,
+                codec: Codec::Pcmu,
+                marker: false,
+                payload: &payload,
+            };
             playout.insert(now, packet).unwrap();
         }
         playout.pull(now, &mut out);

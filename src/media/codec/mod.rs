@@ -170,6 +170,10 @@ impl Decoder {
     }
 }
 
+/// Samples in the longest packet of G.711 that is taken: 200 ms, more than anybody waits for (RFC 3551 section 4.2: receivers
+/// should take up to 200 ms).
+const LONGEST_G711: usize = 1_600;
+
 /// Does `payload` carry a copy of the packet before it (Opus in-band FEC)?
 pub fn carries_copy(codec: Codec, payload: &[u8]) -> bool {
     codec == Codec::Opus && opus::has_fec(payload)
@@ -178,7 +182,7 @@ pub fn carries_copy(codec: Codec, payload: &[u8]) -> bool {
 /// How many samples at the codec's sample rate `payload` holds; `None` if it is not valid.
 pub fn length(codec: Codec, payload: &[u8]) -> Option<usize> {
     match codec {
-        Codec::Pcmu | Codec::Pcma => Some(payload.len()),
+        Codec::Pcmu | Codec::Pcma => Some(payload.len()).filter(|&samples| samples <= LONGEST_G711),
         Codec::Opus => opus::length(payload),
     }
 }

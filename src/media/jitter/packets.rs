@@ -14,6 +14,8 @@ pub(super) struct Waiting {
     /// How many samples it holds.
     pub(super) length: i64,
     pub(super) codec: Codec,
+    /// It begins a talk spurt.
+    pub(super) marker: bool,
     pub(super) arrived: Instant,
     pub(super) payload: Vec<u8>,
 }
@@ -85,7 +87,7 @@ mod tests {
         let mut payload = packets.buffer();
         payload.resize(160, 0);
         let seq = ExtendedSeq(seq);
-        Waiting { seq, time, length: 160, codec: Codec::Pcmu, arrived: Instant::ZERO, payload }
+        Waiting { seq, time, length: 160, codec: Codec::Pcmu, marker: false, arrived: Instant::ZERO, payload }
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Incoming<'a> {
     pub timestamp: RtpTime,
     /// The codec of its payload type.
     pub codec: Codec,
+    /// The first packet after silence (RFC 3551 section 4.1).
+    pub marker: bool,
     /// The payload.
     pub payload: &'a [u8],
 }
@@ -194,8 +196,8 @@ impl Playout {
         }
         let mut payload = self.packets.buffer();
         payload.extend_from_slice(packet.payload);
-        let Incoming { seq, codec, .. } = packet;
-        self.packets.insert(Waiting { seq, time, length, codec, arrived: now, payload });
+        let Incoming { seq, codec, marker, .. } = packet;
+        self.packets.insert(Waiting { seq, time, length, codec, marker, arrived: now, payload });
         Ok(Insert::Waiting)
     }
 
@@ -224,7 +226,8 @@ impl Playout {
         let Some(position) = self.position else {
             match self.packets.first() {
                 Some(first) => self.position = Some(first.time),
-                None => self.audio.resize(self.audio.len() + wanted, 0),
+                // What was heard before a restart fades; before anything was heard, this is silence.
+                None => self.concealer.extend(&mut self.audio, wanted),
             }
             return;
         };

@@ -78,6 +78,7 @@ fn play(
                 seq: ExtendedSeq(packet.seq),
                 timestamp: RtpTime(packet.timestamp),
                 codec: Codec::Pcmu,
+                marker: false,
                 payload: &packet.payload,
             };
             heard.inserts.push(playout.insert(instant(packet.at), incoming).unwrap());
@@ -254,6 +255,15 @@ fn silence_that_was_not_sent_is_no_loss() {
 }
 
 #[test]
+fn a_lasting_delay_is_not_fought() {
+    // The sender's timestamps stood still while it was silent for 300 ms; or the route became longer.
+    let heard = simply(stream(500, 20, |n| Some(if n < 100 { 30.0 } else { 330.0 })), 500);
+    let (from, to) = (heard.statistics[140], heard.statistics[480]);
+    assert_eq!((to.made_up, to.shortened), (from.made_up, from.shortened), "{to:?}");
+    assert!(heard.delay(140, 480) < 21.0, "{}", heard.delay(140, 480));
+}
+
+#[test]
 fn a_pause_is_where_delay_goes() {
     // The network stands still for 200 ms; half a second later nobody speaks for a while.
     let spike = |n: i64| 30.0 + (220.0 - (n - 100) as f64 * 20.0).clamp(0.0, 200.0) * f64::from(u8::from(n > 100));
@@ -296,6 +306,31 @@ fn a_jump_of_timestamps_begins_anew_and_a_stray_one_does_not() {
 }
 
 #[test]
+fn a_restart_fades_and_begins_again() {
+    let mut restarted = false;
+    let heard = play(stream(200, 20, |_| Some(30.0)), 20.0, 7.0, 100, |playout, now| {
+        if now > 1_000.0 && !restarted {
+            playout.restart();
+            restarted = true;
+            let discarded = std::iter::from_fn(|| playout.poll_discarded()).count();
+            assert!(discarded <= 2);
+        }
+    });
+    assert!(heard.steepest() < STEEPEST, "{}", heard.steepest());
+    assert!(heard.last().played >= 90);
+    // For good: nothing comes any more.
+    let mut restarted = false;
+    let heard = play(stream(50, 20, |_| Some(30.0)), 20.0, 7.0, 100, |playout, now| {
+        if now > 1_110.0 && !restarted {
+            playout.restart();
+            restarted = true;
+        }
+    });
+    assert!(heard.steepest() < STEEPEST, "{}", heard.steepest());
+    assert!(heard.audio[70 * 160..].iter().all(|&sample| sample == 0));
+}
+
+#[test]
 fn a_flood_after_a_long_stall_does_not_stay() {
     // 900 ms of nothing, then all at once.
     let stall = |n: i64| Some(if (100..145).contains(&n) { 900.0 - (n - 100) as f64 * 20.0 } else { 10.0 });
@@ -334,8 +369,13 @@ fn nonsense_is_bounded_and_never_panics() {
         let codec =
             *[Codec::Pcmu, Codec::Pcma, Codec::Opus].get(if calm { 0 } else { random.range(0, 3) as usize }).unwrap();
         let length = if calm { 16 } else { random.range(0, 2_000) as usize };
-        let packet =
-            Incoming { seq: ExtendedSeq(seq), timestamp: RtpTime(timestamp), codec, payload: &payload[..length] };
+        let packet = Incoming {
+            seq: ExtendedSeq(seq),
+            timestamp: RtpTime(timestamp),
+            codec,
+            marker: random.chance(0.1),
+            payload: &payload[..length],
+        };
         playout.insert(now, packet).unwrap();
         if random.chance(0.05) {
             playout.other(ExtendedSeq(seq + 1));

@@ -137,8 +137,11 @@ impl Session {
             return;
         }
         match content {
+            // A packet that only keeps a translator's binding alive (RFC 6263 section 4.1).
+            Content::Audio(_) if packet.payload.is_empty() => self.playout.other(seq),
             Content::Audio(codec) => {
-                let incoming = Incoming { seq, timestamp: packet.timestamp, codec, payload: packet.payload };
+                let Packet { timestamp, marker, payload, .. } = *packet;
+                let incoming = Incoming { seq, timestamp, codec, marker, payload };
                 match self.playout.insert(now, incoming) {
                     Ok(Insert::Waiting) => {}
                     Ok(Insert::Late | Insert::Jump) => self.reception.discarded(seq),

@@ -31,7 +31,8 @@ impl Playout {
         Situation {
             gap: first.map(|first| first.time - position),
             waited: self.waited,
-            contiguous: first.is_some_and(|first| self.missing_before(first.seq) == 0),
+            // Behind silence nothing that is missing was heard.
+            contiguous: first.is_some_and(|first| first.marker || self.missing_before(first.seq) == 0),
             copy: copy.map_or(0, |first| first.length),
             wanted,
         }
@@ -159,9 +160,18 @@ impl Playout {
         let copies = if self.waits_for_copies { self.micros(self.length) } else { 0 };
         let transit = late.min(usual + longest) + copies;
         let lead = (self.audio.len() - self.heard) as i64 - pull as i64;
-        match self.rhythm.slack(lead, position, self.length, transit) {
+        let change = |transit: i64| match self.rhythm.slack(lead, position, self.length, transit) {
             Some(slack) => (slack, self.rhythm.change(slack, lead, self.length)),
             None => (0, Change::None),
+        };
+        let newest = self.newest.map_or(transit, |(_, _, transit)| transit);
+        match change(transit) {
+            // What the newest packet needs stays, even if it is later than packets used to be: it may be the first of many.
+            (_, Change::Shorten(_)) if newest > transit => match change(newest) {
+                (slack, Change::Lengthen(_)) => (slack, Change::None),
+                enough => enough,
+            },
+            usual => usual,
         }
     }
 
