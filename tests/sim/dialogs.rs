@@ -114,6 +114,27 @@ fn a_reinvite_is_offered_accepted_and_moves_the_target() {
     assert_eq!(bye.uri.to_string(), "sip:bob@192.0.2.22:5070");
 }
 
+/// Its requests have a way already, which the new Contact makes the wrong one.
+#[test]
+fn the_target_moves_away_from_a_known_way() {
+    let (mut world, alice, bob) = alice_and_bob();
+    let moved = world.peer("192.0.2.22:5070");
+    let agent = world.address(alice);
+    let (session, invite) = call(&mut world, alice, bob, Some(OFFER));
+    let accepted = answer(&invite, 200, "b1", bob, Some(ANSWER));
+    world.say(bob, agent, accepted.clone());
+    request(&mut world, bob, &Method::Ack);
+    let mut line = crate::peer::Line::called(&invite, &accepted, bob);
+    line.contact = "<sip:bob@192.0.2.22:5070>".into();
+    world.say(bob, agent, line.next(Method::Invite, Some(OFFER)));
+    world.wait(alice, |event| matches!(event, Event::Reoffer { .. }).then_some(()));
+    world.with(alice, |agent, now| agent.accept_reoffer(now, session, ANSWER.into()).unwrap());
+    world.say(bob, agent, line.again(Method::Ack, None));
+    world.wait(alice, |event| matches!(event, Event::Confirmed { .. }).then_some(()));
+    world.with(alice, |agent, now| agent.hangup(now, session, None).unwrap());
+    request(&mut world, moved, &Method::Bye);
+}
+
 #[test]
 fn a_refused_reinvite_changes_nothing() {
     let (mut world, alice, bob) = alice_and_bob();

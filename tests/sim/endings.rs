@@ -225,3 +225,19 @@ fn a_bye_into_silence() {
     assert!(world.places[alice.0].agent.is_settled());
     world.assert_forgotten();
 }
+
+/// We hung up and wait for the ACK with our BYE; the peer's BYE comes instead.
+#[test]
+fn the_peers_bye_instead_of_its_ack() {
+    let (mut world, alice, bob) = alice_and_bob();
+    let agent = world.address(alice);
+    let (mut line, _, session) = ringing(&mut world, alice, bob, Some(OFFER));
+    world.with(alice, |agent, now| agent.answer(now, session, ANSWER.into()).unwrap());
+    line.confirm(&response(&mut world, bob, 200));
+    world.with(alice, |agent, now| agent.hangup(now, session, None).unwrap());
+    world.say(bob, agent, line.next(Method::Bye, None));
+    let taken = response(&mut world, bob, 200);
+    assert_eq!(taken.headers.cseq().unwrap().method, Method::Bye);
+    world.assert_forgotten();
+    assert_eq!((world.count(agent, "BYE"), world.count(agent, "200 INVITE")), (0, 1));
+}

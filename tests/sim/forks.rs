@@ -166,3 +166,29 @@ fn challenged_after_183() {
     assert_eq!(ended(&mut world, alice).0, EndedBy::Local);
     world.assert_forgotten();
 }
+
+/// A provisional response that comes after the BYE of its fork does not bring the fork back.
+#[test]
+fn a_fork_that_hung_up_stays_gone() {
+    let (mut world, alice, bob) = alice_and_bob();
+    let agent = world.address(alice);
+    let (_, invite) = call(&mut world, alice, bob, Some(OFFER));
+    let rings = ["b1", "b2"].map(|tag| answer(&invite, 180, tag, bob, None));
+    for ring in &rings {
+        world.say(bob, agent, ring.clone());
+    }
+    world.run(Duration::from_millis(20));
+    world.say(bob, agent, Line::called(&invite, &rings[0], bob).next(Method::Bye, None));
+    response(&mut world, bob, 200);
+    world.events(alice);
+    world.say(bob, agent, rings[0].clone());
+    world.run(Duration::from_millis(20));
+    assert!(world.events(alice).is_empty());
+    let mut second = Line::called(&invite, &rings[1], bob);
+    second.branch = 2000;
+    world.say(bob, agent, second.next(Method::Bye, None));
+    assert_eq!(ended(&mut world, alice).0, EndedBy::Remote);
+    world.run(Duration::from_millis(20));
+    assert_eq!(world.count(agent, "CANCEL"), 1);
+    world.assert_forgotten();
+}
