@@ -284,7 +284,9 @@ fn an_unknown_registrar_is_said_to_be() {
 fn a_broken_flow_registers_anew() {
     let (mut world, alice, registrar) = alice_and_bob();
     let agent = world.address(alice);
-    let mut one = account("sip:alice@192.0.2.2", "secret");
+    let moved = world.peer("192.0.2.3:5060");
+    world.names.insert("example.net".into(), vec![registrar]);
+    let mut one = account("sip:alice@example.net", "secret");
     one.transport = Some(Transport::Tcp);
     world.with(alice, |agent, now| {
         let one = agent.add_account(one);
@@ -301,8 +303,10 @@ fn a_broken_flow_registers_anew() {
     while !matches!(world.wait(alice, registration), State::Registered { .. }) {}
     world.run(Duration::from_secs(10));
     let started = world.now;
+    // It is looked up anew: the server may be gone for good.
+    world.names.insert("example.net".into(), vec![moved]);
     world.with(alice, |agent, now| agent.handle_transport_error(now, hop));
-    let second = request(&mut world, registrar, &Method::Register);
+    let second = request(&mut world, moved, &Method::Register);
     assert!(world.now.since(started) < Duration::from_millis(20));
     assert_eq!(second.headers.call_id(), first.headers.call_id());
 }
