@@ -61,7 +61,7 @@ impl Sound {
 
     /// Root mean square, 1.0 being full scale.
     pub fn level(&self) -> f32 {
-        (self.samples.iter().map(|sample| sample * sample).sum::<f32>() / self.samples.len().max(1) as f32).sqrt()
+        level(&self.samples)
     }
 
     pub fn seconds(&self) -> f64 {
@@ -92,22 +92,41 @@ pub struct Likeness {
 }
 
 /// Compares two sounds. `heard` may start late, end early and hold more.
+///
+/// Aligned piece by piece: a jitter buffer that adapts moves what follows, and is right to do so.
 pub fn likeness(sent: &Sound, heard: &Sound) -> Likeness {
-    let (sent, heard) = (sent.at_rate(8_000), heard.at_rate(8_000));
-    let offset = best_offset(&sent.samples, &heard.samples);
+    const PIECE: usize = 4_000;
+    const REACH: isize = 800;
+    let (sent, heard) = (sent.at_rate(8_000).samples, heard.at_rate(8_000).samples);
+    let offset = best_offset(&sent, &heard);
     let (mut a, mut b) = (Vec::new(), Vec::new());
-    for (at, sample) in sent.samples.iter().enumerate() {
-        let there = at as isize + offset;
-        if there >= 0 && (there as usize) < heard.samples.len() {
-            a.push(*sample);
-            b.push(heard.samples[there as usize]);
+    let mut moved = offset;
+    for (number, piece) in sent.chunks(PIECE).enumerate() {
+        let start = (number * PIECE) as isize;
+        let from = (start + moved - REACH).max(0) as usize;
+        let to = ((start + moved + REACH) as usize + piece.len()).min(heard.len());
+        if from + piece.len() > to {
+            continue;
+        }
+        // Only a piece with speech in it can be found again.
+        if level(piece) > 0.01 {
+            let found = from as isize + best_offset(piece, &heard[from..to]) - start;
+            if (found - moved).abs() <= REACH {
+                moved = found;
+            }
+        }
+        for (at, sample) in piece.iter().enumerate() {
+            if let Some(other) = usize::try_from(start + moved + at as isize).ok().and_then(|at| heard.get(at)) {
+                a.push(*sample);
+                b.push(*other);
+            }
         }
     }
     Likeness {
         waveform: pearson(&a, &b),
         spectrum: pearson(&bands(&a), &bands(&b)),
         offset: offset as f64 / 8_000.0,
-        covered: a.len() as f32 / sent.samples.len().max(1) as f32,
+        covered: a.len() as f32 / sent.len().max(1) as f32,
     }
 }
 
@@ -121,6 +140,10 @@ fn best_offset(sent: &[f32], heard: &[f32]) -> isize {
     FftPlanner::new().plan_fft_inverse(length).process(&mut b);
     let best = b.iter().enumerate().max_by(|x, y| x.1.re.total_cmp(&y.1.re)).map_or(0, |(at, _)| at);
     if best < heard.len() { best as isize } else { best as isize - length as isize }
+}
+
+fn level(samples: &[f32]) -> f32 {
+    (samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len().max(1) as f32).sqrt()
 }
 
 fn transform(samples: &[f32], length: usize) -> Vec<Complex<f32>> {
@@ -169,6 +192,10 @@ fn likeness_tells_speech_from_other_speech() {
     late.samples.splice(0..0, vec![0.0; 4_000]);
     let same = likeness(&caller, &late);
     assert!(same.waveform > 0.99 && same.spectrum > 0.99 && (same.offset - 0.25).abs() < 0.001, "{same:?}");
+    let mut stretched = caller.clone();
+    stretched.samples.splice(40_000..40_000, vec![0.0; 320]);
+    let moved = likeness(&caller, &stretched);
+    assert!(moved.waveform > 0.95, "{moved:?}");
     let other = likeness(&caller, &answerer);
     assert!(other.waveform < 0.3 && other.spectrum < 0.6, "{other:?}");
 }
