@@ -2,7 +2,7 @@
 
 use crate::media::quality::Report;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::path::PathBuf;
 
 /// Who called whom.
@@ -93,6 +93,7 @@ pub struct Record {
     /// SRTP suite; `None` for plain RTP.
     pub srtp: Option<String>,
     /// Where the recording is.
+    #[serde(serialize_with = "legible")]
     pub recording: Option<PathBuf>,
     /// DTMF digits that the far end sent.
     pub dtmf_received: String,
@@ -100,4 +101,10 @@ pub struct Record {
     pub quality: Report,
     /// Anything else: Call-ID, display name, user agent of the far end.
     pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A path as text. One that is not Unicode gets replacement characters: JSON has no other way, and a name must not cost
+/// the whole record.
+fn legible<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| path.to_string_lossy()).serialize(serializer)
 }

@@ -146,7 +146,7 @@ pub fn print(records: &[Record], format: Format, zone: &TimeZone, out: &mut impl
         Format::Csv => csv(records, out),
         Format::Json => {
             for record in records {
-                serde_json::to_writer(&mut *out, &json(record)?)?;
+                serde_json::to_writer(&mut *out, record)?;
                 out.write_all(b"\n")?;
             }
             Ok(())
@@ -154,13 +154,8 @@ pub fn print(records: &[Record], format: Format, zone: &TimeZone, out: &mut impl
     }
 }
 
-/// The JSON form. A recording whose name is not Unicode gets replacement characters: JSON has no other way.
 fn json(record: &Record) -> io::Result<Value> {
-    let lossy = record.recording.as_ref().filter(|path| path.to_str().is_none());
-    Ok(match lossy.map(|path| path.to_string_lossy().into_owned()) {
-        Some(name) => serde_json::to_value(Record { recording: Some(name.into()), ..record.clone() })?,
-        None => serde_json::to_value(record)?,
-    })
+    Ok(serde_json::to_value(record)?)
 }
 
 /// The value of a column; null if it is not known.
@@ -299,6 +294,16 @@ STARTED              DIRECTION  STATUS       CODE  FROM                        T
         let read: Vec<Record> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(read, calls);
         assert_eq!(printed(&[], Format::Json), "");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_recording_whose_name_is_not_unicode_costs_no_record() {
+        use std::os::unix::ffi::OsStringExt;
+        let path = std::ffi::OsString::from_vec(b"/tmp/caf\xe9.wav".to_vec());
+        let text = printed(&[Record { recording: Some(path.into()), ..record() }], Format::Json);
+        let read: Record = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, Record { recording: Some("/tmp/caf\u{fffd}.wav".into()), ..record() });
     }
 
     #[test]
