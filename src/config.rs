@@ -2,7 +2,7 @@
 
 use crate::audio::{Sink, Source, WavError};
 use crate::call::MediaOptions;
-use crate::call::negotiate::SrtpPolicy;
+use crate::call::negotiate::UnknownSrtpPolicy;
 use crate::media::dtmf::{Digit, UnknownDigit};
 use crate::media::plan::{Codec, UnknownCodec};
 use crate::phone::{Account, Settings};
@@ -33,6 +33,9 @@ pub enum ConfigError {
     /// An address of record without a user.
     #[error("--aor {0} has no user part; write it as sip:user@host")]
     NoUser(String),
+    /// A password on the command line, where every user of the machine can read it; it is not repeated here.
+    #[error("--aor holds a password; take it out and set {PASSWORD}, or use --password-file")]
+    PasswordInAddress,
     /// An account is needed.
     #[error("{0} needs an account; give --aor sip:user@host, or --no-register")]
     NoAccount(&'static str),
@@ -62,6 +65,9 @@ pub enum ConfigError {
     /// No codec at all.
     #[error("--codec is empty; name some of opus, pcmu and pcma, separated by commas")]
     NoCodec,
+    /// An SRTP policy.
+    #[error("--srtp: {0}")]
+    Srtp(#[from] UnknownSrtpPolicy),
     /// DTMF digits.
     #[error("--dtmf: {0}")]
     Dtmf(#[from] UnknownDigit),
@@ -149,6 +155,9 @@ impl AccountFlags {
         let aor = address("--aor", aor, "sip:user@host")?;
         if aor.user().is_none_or(|user| user.is_empty()) {
             return Err(ConfigError::NoUser(aor.to_string()));
+        }
+        if aor.sip().is_some_and(|sip| sip.password.is_some()) {
+            return Err(ConfigError::PasswordInAddress);
         }
         let mut account = Account::new(aor);
         account.display.clone_from(&self.display_name);
@@ -239,12 +248,7 @@ impl MediaFlags {
         if codecs.is_empty() {
             return Err(ConfigError::NoCodec);
         }
-        Ok(MediaOptions { codecs, srtp: self.policy(), ..MediaOptions::default() })
-    }
-
-    fn policy(&self) -> SrtpPolicy {
-        // clap has let nothing else through.
-        self.srtp.parse().unwrap_or_default()
+        Ok(MediaOptions { codecs, srtp: self.srtp.parse()?, ..MediaOptions::default() })
     }
 }
 
@@ -409,6 +413,7 @@ mod tests {
                 "first line",
             ),
             (MediaFlags { codec: "g729".into(), srtp: "off".into() }.options().unwrap_err(), "g729", "pcmu"),
+            (MediaFlags { codec: "opus".into(), srtp: "maybe".into() }.options().unwrap_err(), "maybe", "required"),
             (digits("12x").unwrap_err(), "x", "0-9"),
             (seconds("--duration", Some(-1.0)).unwrap_err(), "-1", "seconds"),
             (reject(Some(200)).unwrap_err(), "200", "486"),
