@@ -1,8 +1,10 @@
 //! `sidetone answer`: takes calls, several at once.
 
 use super::arguments::AnswerArguments;
+use super::call_log::CallLog;
 use super::report::Reporter;
-use super::{Exit, environment, fail, register, signals};
+use super::signals::Stop;
+use super::{Exit, environment, fail, register};
 use crate::audio::Source;
 use crate::call::CallId;
 use crate::call::record::{CallDirection, Record};
@@ -45,17 +47,19 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
         Ok(started) => started,
         Err(error) => return fail(Exit::Configuration, &error),
     };
+    let mut stop = Stop::listen();
+    let _log = CallLog::watch(&phone);
     let bound = phone.bound();
     let address = bound.udp.or(bound.tcp).map(|address| address.to_string()).unwrap_or_default();
     reporter.event("phone.ready", serde_json::json!({"address": address}), &format!("taking calls on {address}"));
     if register {
-        let exit = register::first(&phone, &mut events, &reporter, AccountId(0), false).await;
+        let exit = register::first(&phone, &mut events, &reporter, AccountId(0), false, &mut stop).await;
         if exit != Exit::Ok {
             let _ = phone.shutdown().await;
             return exit;
         }
     }
-    let mut exit = take_calls(&phone, &mut events, &reporter, &io, &conduct).await;
+    let mut exit = take_calls(&phone, &mut events, &reporter, &io, &conduct, &mut stop).await;
     let ending = phone.shutdown();
     tokio::pin!(ending);
     loop {
@@ -114,7 +118,14 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
     Ok(Wish { settings, io, register: !verb.no_register, conduct, sentences })
 }
 
-async fn take_calls(phone: &Phone, events: &mut Events, reporter: &Reporter, io: &Io, conduct: &Conduct) -> Exit {
+async fn take_calls(
+    phone: &Phone,
+    events: &mut Events,
+    reporter: &Reporter,
+    io: &Io,
+    conduct: &Conduct,
+    stop: &mut Stop,
+) -> Exit {
     let mut ended = 0;
     let mut open = HashSet::new();
     loop {
@@ -166,7 +177,7 @@ async fn take_calls(phone: &Phone, events: &mut Events, reporter: &Reporter, io:
                     open = alive;
                 }
             },
-            () = signals::stop() => return Exit::Ok,
+            () = stop.requested() => return Exit::Ok,
         }
     }
 }

@@ -1,15 +1,17 @@
 //! `sidetone call`: calls somebody.
 
 use super::arguments::CallArguments;
+use super::call_log::CallLog;
 use super::report::Reporter;
-use super::{Exit, environment, fail, register, signals};
+use super::signals::Stop;
+use super::{Exit, environment, fail, register};
 use crate::audio::Source;
 use crate::call::CallId;
 use crate::call::record::Record;
 use crate::config::{self, ConfigError};
 use crate::phone::{AccountId, Dial, Event, Events, Io, Moment, Notice, Phone, Settings};
 use crate::time::Duration;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use tokio::time::{Sleep, sleep};
 
@@ -38,21 +40,24 @@ pub(super) async fn run(verb: Box<CallArguments>, db: Option<PathBuf>, reporter:
         Ok(started) => started,
         Err(error) => return fail(Exit::Configuration, &error),
     };
+    let mut stop = Stop::listen();
+    let _log = CallLog::watch(&phone);
     if register {
-        let exit = register::first(&phone, &mut events, &reporter, dial.account, true).await;
+        let exit = register::first(&phone, &mut events, &reporter, dial.account, true, &mut stop).await;
         if exit != Exit::Ok {
             let _ = phone.shutdown().await;
             return exit;
         }
     }
+    let record_to = io.record.clone();
     // A file that is played once is the whole wish, unless a duration is given.
     let until_source_ends = duration.is_none() && matches!(io.source, Source::File { repeat: false, .. });
     let exit = match phone.dial(dial, io).await {
         Err(error) => fail(Exit::Configuration, &error),
         Ok(call) => {
             let plan = Conduct { digits, duration, until_source_ends };
-            match conduct(&phone, &mut events, &reporter, call, plan).await {
-                Some(record) => judge(&record, min_mos, &reporter),
+            match conduct(&phone, &mut events, &reporter, call, plan, &mut stop).await {
+                Some(record) => judge(&record, min_mos, record_to.as_deref(), &reporter),
                 None => Exit::Failed,
             }
         }
@@ -117,6 +122,7 @@ pub(super) async fn conduct(
     reporter: &Reporter,
     call: CallId,
     plan: Conduct,
+    stop: &mut Stop,
 ) -> Option<Record> {
     let mut hangup: Option<Pin<Box<Sleep>>> = None;
     let mut interrupts = 0;
@@ -160,7 +166,7 @@ pub(super) async fn conduct(
                 hangup = None;
                 let _ = phone.hangup(call).await;
             }
-            () = signals::stop() => {
+            () = stop.requested() => {
                 interrupts += 1;
                 if interrupts > 1 || phone.hangup(call).await.is_err() {
                     return None;
@@ -179,8 +185,12 @@ async fn elapsed(time: &mut Option<Pin<Box<Sleep>>>) {
 }
 
 /// The exit code of a call, with what its sound was worth.
-fn judge(record: &Record, min_mos: Option<f64>, reporter: &Reporter) -> Exit {
+fn judge(record: &Record, min_mos: Option<f64>, record_to: Option<&Path>, reporter: &Reporter) -> Exit {
     let exit = Exit::of_call(record);
+    if exit == Exit::Ok && record_to.is_some() && record.recording.is_none() {
+        // What went wrong was told when it did.
+        return Exit::Failed;
+    }
     let Some(wanted) = min_mos.filter(|_| exit == Exit::Ok) else { return exit };
     let heard = record.quality.inbound.mos;
     let lowest = [heard, record.quality.outbound.mos].into_iter().flatten().fold(f64::INFINITY, f64::min);

@@ -2,7 +2,9 @@
 
 use super::arguments::DemoArguments;
 use super::call::{Conduct, conduct};
+use super::call_log::CallLog;
 use super::report::Reporter;
+use super::signals::Stop;
 use super::{Exit, fail, register};
 use crate::audio::{Sink, Source};
 use crate::call::MediaOptions;
@@ -11,7 +13,7 @@ use crate::call::record::{Record, Status};
 use crate::config;
 use crate::loopback::{Answerer, Loopback};
 use crate::media::plan::Codec;
-use crate::phone::{Account, AccountId, Dial, Events, Io, Phone, Settings};
+use crate::phone::{Account, AccountId, Dial, Io, Phone, Settings};
 use crate::sip::uri::{Host, SipUri, Uri};
 use crate::store;
 use crate::time::Duration;
@@ -78,13 +80,15 @@ async fn demonstrate(
     let far_end = Answerer::start(answering, Io { source: theirs, sink: Sink::Null, record: None })?;
     let mut far_events = far_end.phone().events();
     let quiet = Reporter::quiet();
-    if register::first(far_end.phone(), &mut far_events, &quiet, AccountId(0), true).await != Exit::Ok {
+    let mut stop = Stop::listen();
+    if register::first(far_end.phone(), &mut far_events, &quiet, AccountId(0), true, &mut stop).await != Exit::Ok {
         return Err("the answering peer could not register".into());
     }
 
     let database = db.unwrap_or_else(store::default_path);
     let (phone, mut events) = Phone::start(settings("caller", address, Some(database.clone())))?;
-    let registered = register::first(&phone, &mut events, reporter, AccountId(0), true).await;
+    let _log = CallLog::watch(&phone);
+    let registered = register::first(&phone, &mut events, reporter, AccountId(0), true, &mut stop).await;
     if registered != Exit::Ok {
         return Ok(registered);
     }
@@ -94,9 +98,14 @@ async fn demonstrate(
         let codec = media.codecs[0].name().to_ascii_lowercase();
         let io =
             Io { source: ours.clone(), sink: Sink::Null, record: Some(directory.join(format!("call-{codec}.wav"))) };
-        match talk(&phone, &mut events, reporter, address, media, io, duration).await? {
+        let call = phone.dial(to_the_answerer(address, media), io).await?;
+        let plan = Conduct { digits: Some("1234#".into()), duration, until_source_ends: false };
+        match conduct(&phone, &mut events, reporter, call, plan, &mut stop).await {
             Some(record) => records.push(record),
             None => break,
+        }
+        if stop.was_requested() {
+            break;
         }
     }
     phone.shutdown().await?;
@@ -114,26 +123,15 @@ fn uri(user: &str, domain: SocketAddr) -> Uri {
     Uri::Sip(SipUri::new(Some(user), Host::from(domain.ip()), Some(domain.port())))
 }
 
-async fn talk(
-    phone: &Phone,
-    events: &mut Events,
-    reporter: &Reporter,
-    domain: SocketAddr,
-    media: MediaOptions,
-    io: Io,
-    duration: Option<Duration>,
-) -> Result<Option<Record>, Box<dyn Error>> {
-    let dial = Dial {
+fn to_the_answerer(domain: SocketAddr, media: MediaOptions) -> Dial {
+    Dial {
         account: AccountId(0),
         target: uri("answerer", domain),
         from_number: None,
         media,
         ring_limit: Duration::from_secs(10),
         headers: Vec::new(),
-    };
-    let call = phone.dial(dial, io).await?;
-    let plan = Conduct { digits: Some("1234#".into()), duration, until_source_ends: false };
-    Ok(conduct(phone, events, reporter, call, plan).await)
+    }
 }
 
 fn summary(records: &[Record], directory: &Path, database: &Path, reporter: &Reporter) -> Exit {
@@ -146,12 +144,14 @@ fn summary(records: &[Record], directory: &Path, database: &Path, reporter: &Rep
             exit = Exit::Media;
         }
     }
-    let recordings: Vec<_> = records.iter().filter_map(|record| record.recording.clone()).collect();
-    let fields = json!({"recordings": recordings, "database": database, "directory": directory});
+    // JSON holds no path that is not Unicode.
+    let shown = |path: &Path| path.display().to_string();
+    let recordings: Vec<_> = records.iter().filter_map(|record| record.recording.as_deref().map(shown)).collect();
+    let fields = json!({"recordings": recordings, "database": shown(database), "directory": shown(directory)});
     let text = format!(
         "recordings (ours left, theirs right): {}\ncall log: {} (`sidetone history` prints it)",
-        recordings.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
-        database.display(),
+        recordings.join(", "),
+        shown(database),
     );
     reporter.event("demo.done", fields, &text);
     exit

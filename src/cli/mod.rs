@@ -3,6 +3,7 @@
 mod answer;
 mod arguments;
 mod call;
+mod call_log;
 mod demo;
 mod devices;
 mod exit;
@@ -32,7 +33,8 @@ pub fn run() -> ExitCode {
             return if usage { Exit::Usage.into() } else { Exit::Ok.into() };
         }
     };
-    let filter = EnvFilter::try_from_env("SIDETONE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    // What is wrong with the call log is told in sentences of our own ([`call_log`]).
+    let filter = EnvFilter::try_from_env("SIDETONE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,sidetone::store=off"));
     // Logs go to stderr: stdout belongs to the command.
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let reporter = Reporter::new(arguments.json);

@@ -2,7 +2,8 @@
 
 use super::arguments::RegisterArguments;
 use super::report::Reporter;
-use super::{Exit, environment, fail, signals};
+use super::signals::Stop;
+use super::{Exit, environment, fail};
 use crate::config::ConfigError;
 use crate::phone::{AccountId, Event, Events, Failure, Phone, RegistrationState};
 use std::path::PathBuf;
@@ -23,8 +24,9 @@ pub(super) async fn run(verb: RegisterArguments, db: Option<PathBuf>, reporter: 
         Err(error) => return fail(Exit::Configuration, &error),
     };
     let account = AccountId(0);
-    let exit = match first(&phone, &mut events, &reporter, account, verb.once).await {
-        Exit::Ok if !verb.once => keep(&mut events, &reporter).await,
+    let mut stop = Stop::listen();
+    let exit = match first(&phone, &mut events, &reporter, account, verb.once, &mut stop).await {
+        Exit::Ok if !verb.once => keep(&mut events, &reporter, &mut stop).await,
         exit => exit,
     };
     let ending = phone.shutdown();
@@ -39,6 +41,14 @@ pub(super) async fn run(verb: RegisterArguments, db: Option<PathBuf>, reporter: 
             _ = &mut ending => break,
         }
     }
+    // What was told before the end is printed before the end.
+    while let Some(event) = events.try_next() {
+        if let Event::Registration(registration) = event
+            && exit == Exit::Ok
+        {
+            reporter.registration(&registration);
+        }
+    }
     exit
 }
 
@@ -49,6 +59,7 @@ pub(super) async fn first(
     reporter: &Reporter,
     account: AccountId,
     once: bool,
+    stop: &mut Stop,
 ) -> Exit {
     if let Err(error) = phone.register(account).await {
         return fail(Exit::Failed, &error);
@@ -76,13 +87,13 @@ pub(super) async fn first(
                     _ => {}
                 }
             }
-            () = signals::stop() => return Exit::Failed,
+            () = stop.requested() => return Exit::Failed,
         }
     }
 }
 
 /// Reports what becomes of the registration until the user wants an end.
-async fn keep(events: &mut Events, reporter: &Reporter) -> Exit {
+async fn keep(events: &mut Events, reporter: &Reporter, stop: &mut Stop) -> Exit {
     loop {
         tokio::select! {
             event = events.next() => match event {
@@ -90,7 +101,7 @@ async fn keep(events: &mut Events, reporter: &Reporter) -> Exit {
                 Some(_) => {}
                 None => return Exit::Failed,
             },
-            () = signals::stop() => return Exit::Ok,
+            () = stop.requested() => return Exit::Ok,
         }
     }
 }

@@ -146,7 +146,16 @@ impl Reporter {
             Moment::Answered => {
                 let media = json!({"codec": record.codec, "ptime_ms": record.ptime_ms, "srtp": record.srtp,
                     "transport": record.transport});
-                self.event("call.answered", basic(media), &format!("answered by {peer}"));
+                // Of a call without an offer nothing is agreed yet.
+                let sound = record.codec.as_ref().map(|codec| match &record.srtp {
+                    Some(suite) => format!(": {codec}, SRTP {suite}"),
+                    None => format!(": {codec}, plain RTP"),
+                });
+                let text = match record.direction {
+                    CallDirection::Outbound => format!("answered by {peer}{}", sound.unwrap_or_default()),
+                    CallDirection::Inbound => format!("answered {peer}{}", sound.unwrap_or_default()),
+                };
+                self.event("call.answered", basic(media), &text);
             }
             Moment::Held => self.event("call.held", basic(json!({})), "held by the far end"),
             Moment::Resumed => self.event("call.resumed", basic(json!({})), "resumed by the far end"),
@@ -213,6 +222,10 @@ fn ended(record: &Record) -> String {
     }
     if let Some(reason) = record.metadata.get("reason").and_then(Value::as_str) {
         text += &format!(" ({reason})");
+    }
+    // What the far end says about it (RFC 3261 section 20.43).
+    if let Some(warning) = record.metadata.get("warning").and_then(Value::as_str) {
+        text += &format!(" - {}", warning.split('"').nth(1).unwrap_or(warning));
     }
     if record.answered_at.is_some() {
         text += &format!("\n{}", quality_table(&record.quality));

@@ -1,20 +1,59 @@
 //! Ctrl-C and the service manager's polite request.
 
-/// Waits until the user wants an end: SIGINT, and SIGTERM where there is one.
-pub(super) async fn stop() {
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Listens from the moment it is made: a request that comes while the command is busy is not lost.
+#[derive(Debug)]
+pub(super) struct Stop {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+    interrupt: Option<Signal>,
+    #[cfg(unix)]
+    terminate: Option<Signal>,
+    requested: bool,
+}
+
+impl Stop {
+    /// Listens for SIGINT, and SIGTERM where there is one.
+    pub(super) fn listen() -> Self {
+        Self {
+            #[cfg(unix)]
+            interrupt: signal(SignalKind::interrupt()).ok(),
+            #[cfg(unix)]
+            terminate: signal(SignalKind::terminate()).ok(),
+            requested: false,
         }
     }
-    // Without a handler there is nothing to wait for; the system then ends the process by itself.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+
+    /// Waits until the user wants an end, each time anew.
+    pub(super) async fn requested(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            () = next(&mut self.interrupt) => {}
+            () = next(&mut self.terminate) => {}
+        }
+        // Without a handler there is nothing to wait for; the system then ends the process by itself.
+        #[cfg(not(unix))]
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.requested = true;
+    }
+
+    /// Did the user want an end?
+    pub(super) fn was_requested(&self) -> bool {
+        self.requested
+    }
+}
+
+/// The next signal; without a handler the system ends the process by itself.
+#[cfg(unix)]
+async fn next(signal: &mut Option<Signal>) {
+    let received = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if received.is_none() {
+        std::future::pending().await
     }
 }
