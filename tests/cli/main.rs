@@ -1,0 +1,14 @@
+//! The program as a user runs it: a process with arguments, an environment, output and an exit code.
+#![allow(unreachable_pub, reason = "the modules are one test program")]
+#![allow(clippy::disallowed_methods, reason = "processes run in real time")]
+
+mod answering;
+mod calls;
+mod demo;
+mod disk;
+mod failures;
+mod history;
+mod process;
+mod quality;
+mod secrets;
+mod usage;
