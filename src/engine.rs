@@ -10,26 +10,24 @@
 //! Inputs and commands change state at once; what they lead to comes out of [`Engine::poll_output`] in order.
 
 mod address;
+mod vocabulary;
 
+pub use vocabulary::{Dial, Output, Refused, Registration};
+
+use crate::call::Output as CallOutput;
 use crate::call::record::Record;
-use crate::call::{Answer, Call, CallId, Desk, DtmfRefused, MediaEvent, MediaOptions, Start};
-use crate::call::{Event as CallEvent, Output as CallOutput};
-use crate::media::plan::Plan;
+use crate::call::{Answer, Call, CallId, Desk, MediaEvent, MediaOptions, Start};
 use crate::random::Random;
 use crate::sip::agent::{
     self, Account, AccountId, Agent, AgentConfig, Invitation, InviteRequest, ResolveError, ResolveId, SessionId,
 };
-use crate::sip::header::Header;
-use crate::sip::hop::{Hop, Transport};
+use crate::sip::hop::Hop;
 use crate::sip::message::Status;
 use crate::sip::registration;
-use crate::sip::uri::{Host, Uri};
 use crate::sip::wire::{Malformed, StreamItem};
 use crate::time::{Duration, Instant, Wall};
 use address::{bare, caller};
-use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::IpAddr;
 
 /// What an engine is told once.
 #[derive(Clone, Debug)]
@@ -38,113 +36,6 @@ pub struct Config {
     pub agent: AgentConfig,
     /// What calls may use when they are not told otherwise.
     pub media: MediaOptions,
-}
-
-/// A call to make.
-#[derive(Clone, Debug)]
-pub struct Dial {
-    /// The account that makes it.
-    pub account: AccountId,
-    /// Whom to call.
-    pub target: Uri,
-    /// Our caller id: the user part of From, in place of the account's.
-    pub from_number: Option<String>,
-    /// What its media may use.
-    pub media: MediaOptions,
-    /// How long it may ring.
-    pub ring_limit: Duration,
-    /// More header fields of the INVITE.
-    pub headers: Vec<Header>,
-}
-
-/// What to do next, in this order.
-#[derive(Clone, Debug)]
-pub enum Output {
-    /// Send these bytes.
-    Transmit {
-        /// Where to.
-        hop: Hop,
-        /// A whole message, or a keep-alive.
-        bytes: Bytes,
-    },
-    /// Close the connection to this peer: it does not answer.
-    Disconnect {
-        /// Which peer.
-        hop: Hop,
-    },
-    /// Find the hops to a host; answered by [`Engine::handle_resolved`].
-    Resolve {
-        /// Comes back with the answer.
-        id: ResolveId,
-        /// The name or address.
-        host: Host,
-        /// The port, when the URI says one.
-        port: Option<u16>,
-        /// The transport, when the URI or the account says one.
-        transport: Option<Transport>,
-    },
-    /// Open RTP ports for a call; answered by [`Engine::handle_media`].
-    OpenMedia {
-        /// Whose.
-        call: CallId,
-        /// Our address on the way to the far end.
-        local: IpAddr,
-    },
-    /// Run media by this plan.
-    StartMedia {
-        /// Whose.
-        call: CallId,
-        /// Addresses, encodings, keys.
-        plan: Box<Plan>,
-    },
-    /// Follow a renegotiation.
-    UpdateMedia {
-        /// Whose.
-        call: CallId,
-        /// The new plan.
-        plan: Box<Plan>,
-    },
-    /// Send DTMF digits.
-    SendDtmf {
-        /// Whose.
-        call: CallId,
-        /// `0-9 * # A-D`.
-        digits: String,
-    },
-    /// Stop media; answered by [`MediaEvent::Finished`].
-    CloseMedia {
-        /// Whose.
-        call: CallId,
-    },
-    /// Something happened in a call.
-    Call(CallEvent),
-    /// A registration changed.
-    Registration(Registration),
-}
-
-/// How a registration stands.
-#[derive(Clone, Debug)]
-pub struct Registration {
-    /// Whose.
-    pub account: AccountId,
-    /// Its address of record.
-    pub aor: String,
-    /// How it stands.
-    pub state: registration::State,
-}
-
-/// Why a command was not taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// Signalling says no.
-    #[error(transparent)]
-    Agent(#[from] agent::Refused),
-    /// Digits cannot be sent.
-    #[error(transparent)]
-    Dtmf(#[from] DtmfRefused),
-    /// The call is over, or never was.
-    #[error("there is no {0}; it has ended or never was")]
-    NoCall(CallId),
 }
 
 /// The pure root of signalling: see the picture at the head of this module.
