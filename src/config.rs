@@ -113,7 +113,7 @@ pub struct AccountFlags {
     /// File whose first line is the password; otherwise SIDETONE_PASSWORD is used
     #[arg(long, value_name = "PATH")]
     pub password_file: Option<PathBuf>,
-    /// udp or tcp
+    /// udp, tcp or tls
     #[arg(long, value_name = "TRANSPORT")]
     pub transport: Option<String>,
     /// Proxy that every request outside a dialog is sent through

@@ -150,6 +150,7 @@ impl Bound {
         match transport {
             Transport::Udp => self.udp,
             Transport::Tcp => self.tcp,
+            Transport::Tls => None,
         }
     }
 }

@@ -11,12 +11,19 @@ pub enum Transport {
     Udp,
     /// A stream framed by Content-Length.
     Tcp,
+    /// The same stream inside TLS (RFC 3261 section 26.3.1, RFC 5922).
+    Tls,
 }
 
 impl Transport {
     /// Does it deliver by itself, so that transactions do not retransmit?
     pub const fn reliable(self) -> bool {
-        matches!(self, Transport::Tcp)
+        matches!(self, Transport::Tcp | Transport::Tls)
+    }
+
+    /// Can nobody on the way read or change what it carries?
+    pub const fn secure(self) -> bool {
+        matches!(self, Transport::Tls)
     }
 
     /// The token of Via (`UDP`).
@@ -24,6 +31,7 @@ impl Transport {
         match self {
             Transport::Udp => "UDP",
             Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
         }
     }
 
@@ -32,12 +40,16 @@ impl Transport {
         match self {
             Transport::Udp => "udp",
             Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
         }
     }
 
     /// The port that a URI without one means (RFC 3261 section 19.1.2).
     pub const fn default_port(self) -> u16 {
-        5060
+        match self {
+            Transport::Udp | Transport::Tcp => 5060,
+            Transport::Tls => 5061,
+        }
     }
 }
 
@@ -49,13 +61,13 @@ impl fmt::Display for Transport {
 
 /// A transport that Sidetone does not speak.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown transport \"{0}\"; known are udp and tcp")]
+#[error("unknown transport \"{0}\"; known are udp, tcp and tls")]
 pub struct UnknownTransport(pub String);
 
 impl FromStr for Transport {
     type Err = UnknownTransport;
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        [Transport::Udp, Transport::Tcp]
+        [Transport::Udp, Transport::Tcp, Transport::Tls]
             .into_iter()
             .find(|transport| transport.name().eq_ignore_ascii_case(name))
             .ok_or_else(|| UnknownTransport(name.into()))
@@ -64,8 +76,9 @@ impl FromStr for Transport {
 
 /// Where a message came from or goes to.
 ///
-/// UDP: `local` is the socket's address as that peer can reach it. TCP: `local` is the address of our listener that is
-/// put into Via and Contact; the connection itself is found by `remote`, and opened by the driver when there is none.
+/// UDP: `local` is the socket's address as that peer can reach it. TCP and TLS: `local` is the address of our listener
+/// that is put into Via and Contact; the connection itself is found by `remote`, and opened by the driver when there is
+/// none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Hop {
     /// The transport.

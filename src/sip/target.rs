@@ -20,21 +20,37 @@ pub enum Unreachable {
     /// `tel:`, `urn:` and the like have no host.
     #[error("\"{0}\" is no sip: address; give one, or an account whose domain the number belongs to")]
     Scheme(String),
-    /// `sips:` and `transport=` of something other than UDP and TCP.
-    #[error("\"{0}\" asks for a transport that is not spoken here; use udp or tcp")]
+    /// `transport=` of something other than UDP, TCP and TLS.
+    #[error("\"{0}\" asks for a transport that is not spoken here; use udp, tcp or tls")]
     Transport(String),
+    /// A cleartext transport where encryption is wanted: a `sips:` URI over UDP, or an account that speaks TLS.
+    #[error(
+        "\"{0}\" asks for a transport in cleartext where TLS is wanted; take ;transport= out of it, or choose another transport for the account"
+    )]
+    Cleartext(String),
 }
 
 impl Target {
     /// Where `uri` points; `preferred` is the transport for a URI without one.
+    ///
+    /// `sips:` means TLS on the hop, also with the `transport=tcp` of RFC 3261 section 26.2.2; and whoever prefers TLS is
+    /// not talked into less by a URI of the far side.
+    ///
+    /// # Errors
+    /// [`Unreachable`] if no request may go there.
     pub fn of(uri: &Uri, preferred: Option<Transport>) -> Result<Self, Unreachable> {
         let Some(sip) = uri.sip() else { return Err(Unreachable::Scheme(uri.to_string())) };
-        if sip.secure {
-            return Err(Unreachable::Transport(uri.to_string()));
-        }
-        let transport = match sip.params.get("transport") {
-            None | Some("") => preferred,
-            Some(name) => Some(name.parse().map_err(|_| Unreachable::Transport(uri.to_string()))?),
+        let named = match sip.params.get("transport") {
+            None | Some("") => None,
+            Some(name) => Some(name.parse::<Transport>().map_err(|_| Unreachable::Transport(uri.to_string()))?),
+        };
+        let transport = match (named, sip.secure) {
+            (Some(Transport::Udp), true) => return Err(Unreachable::Cleartext(uri.to_string())),
+            (_, true) => Some(Transport::Tls),
+            (Some(named), false) if !named.secure() && preferred.is_some_and(Transport::secure) => {
+                return Err(Unreachable::Cleartext(uri.to_string()));
+            }
+            (named, false) => named.or(preferred),
         };
         // A multicast or misused maddr that is no address of the usual form is not followed.
         let maddr = sip.params.get("maddr").and_then(|maddr| maddr.parse::<std::net::IpAddr>().ok());
@@ -64,9 +80,21 @@ mod tests {
     }
 
     #[test]
+    fn encryption_is_never_given_up() {
+        for uri in ["sips:bob@biloxi.com", "sips:bob@biloxi.com;transport=tcp", "sip:bob@biloxi.com;transport=tls"] {
+            assert_eq!(of(uri).unwrap().transport, Some(Transport::Tls), "{uri}");
+        }
+        let tls = |uri: &str| Target::of(&uri.parse().unwrap(), Some(Transport::Tls));
+        assert_eq!(tls("sip:bob@biloxi.com:5060").unwrap().transport, Some(Transport::Tls));
+        for uri in ["sip:bob@biloxi.com;transport=udp", "sip:bob@biloxi.com;transport=tcp"] {
+            assert!(matches!(tls(uri), Err(Unreachable::Cleartext(_))), "{uri}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_reached_says_so() {
         assert!(matches!(of("tel:+4930"), Err(Unreachable::Scheme(_))));
-        assert!(matches!(of("sips:bob@biloxi.com"), Err(Unreachable::Transport(_))));
+        assert!(matches!(of("sips:bob@biloxi.com;transport=udp"), Err(Unreachable::Cleartext(_))));
         assert!(matches!(of("sip:bob@biloxi.com;transport=ws"), Err(Unreachable::Transport(_))));
     }
 }

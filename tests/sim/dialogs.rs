@@ -77,7 +77,9 @@ fn the_callee_keeps_and_copies_the_record_route() {
 /// The Contact names a host that nobody knows: requests go where the dialog came from.
 #[test]
 fn a_contact_that_cannot_be_found_is_reached_by_the_way_it_came() {
-    for contact in ["<sip:bob@pbx.invalid>", "<sips:bob@192.0.2.9>", "<sip:bob@192.0.2.9;transport=ws>", "nonsense"] {
+    for contact in
+        ["<sip:bob@pbx.invalid>", "<sips:bob@192.0.2.9;transport=udp>", "<sip:bob@192.0.2.9;transport=ws>", "nonsense"]
+    {
         let (mut world, alice, bob) = alice_and_bob();
         let agent = world.address(alice);
         let (_, invite) = call(&mut world, alice, bob, Some(OFFER));

@@ -182,7 +182,7 @@ fn sessions_are_bounded() {
 #[test]
 fn what_cannot_be_called_is_refused_at_once() {
     let (mut world, alice, _) = alice_and_bob();
-    for target in ["tel:+4930", "sips:bob@192.0.2.2", "sip:bob@192.0.2.2;transport=ws"] {
+    for target in ["tel:+4930", "sips:bob@192.0.2.2;transport=udp", "sip:bob@192.0.2.2;transport=ws"] {
         let refused = world.with(alice, |agent, now| agent.invite(now, crate::peer::to(target)));
         assert!(refused.unwrap_err().to_string().contains(target));
     }

@@ -312,7 +312,7 @@ impl World {
         let (place, now) = (&mut self.places[index], self.now);
         match wire.transport {
             Transport::Udp => place.agent.handle_datagram(now, source, &wire.bytes),
-            Transport::Tcp => {
+            Transport::Tcp | Transport::Tls => {
                 let item = parse_datagram(&wire.bytes).map(StreamItem::Message);
                 place.agent.handle_stream_item(now, source, item);
             }

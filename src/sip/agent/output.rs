@@ -70,7 +70,7 @@ pub enum ResolveError {
     #[error("no route to {0}; check the network and --bind")]
     NoRoute(String),
     /// The transport is not spoken here.
-    #[error("{0} asks for a transport that is not spoken here; use udp or tcp")]
+    #[error("{0} asks for a transport that is not spoken here; use udp, tcp or tls")]
     Transport(String),
 }
 

@@ -26,7 +26,7 @@ pub enum Refused {
     #[error("{0} sessions are open, which is the limit; end one first")]
     TooManySessions(usize),
     /// The target cannot be reached by SIP over a transport that Sidetone speaks.
-    #[error("cannot send to \"{0}\": give a sip: address with a transport of udp or tcp")]
+    #[error("cannot send to \"{0}\": give a sip: address with a transport of udp, tcp or tls")]
     Target(String),
     /// The status is not of the class that the command needs.
     #[error("{0} is no status for this command; use {1}")]

@@ -19,13 +19,14 @@ pub(super) struct Learned {
 /// say, else `hop.local`.
 ///
 /// A TCP connection comes from a port on which nobody listens; its port counts only where the address differs, because
-/// behind a translator the connection itself is the only way to us.
+/// behind a translator the connection itself is the only way to us. Over TLS it always is: who has no certificate of his
+/// own takes no connection.
 pub fn seen_as(hop: Hop, via: &Via) -> SocketAddr {
     let ip = via.received().unwrap_or(hop.local.ip());
     let port = via.rport().filter(|port| *port != 0);
     match hop.transport {
         Transport::Tcp if ip == hop.local.ip() => hop.local,
-        Transport::Tcp | Transport::Udp => SocketAddr::new(ip, port.unwrap_or(hop.local.port())),
+        Transport::Udp | Transport::Tcp | Transport::Tls => SocketAddr::new(ip, port.unwrap_or(hop.local.port())),
     }
 }
 
@@ -59,11 +60,15 @@ impl Registration {
         };
         let same_place = |binding: &&NameAddr| match (contact.sip(), binding.uri.sip()) {
             (Some(ours), Some(theirs)) => {
-                let port = |uri: &SipUri| uri.port.unwrap_or(5060);
+                let transport = |uri: &SipUri| match uri.transport() {
+                    _ if uri.secure => Transport::Tls,
+                    transport => transport.unwrap_or(Transport::Udp),
+                };
+                let port = |uri: &SipUri| uri.port.unwrap_or(transport(uri).default_port());
                 ours.user_text() == theirs.user_text()
                     && ours.host.equivalent(&theirs.host)
                     && port(ours) == port(theirs)
-                    && ours.transport().unwrap_or(Transport::Udp) == theirs.transport().unwrap_or(Transport::Udp)
+                    && transport(ours) == transport(theirs)
             }
             _ => false,
         };
@@ -97,6 +102,7 @@ mod tests {
         assert_eq!(seen(Transport::Udp, ";rport=1024"), "10.0.0.1:1024");
         assert_eq!(seen(Transport::Tcp, ";rport=40000;received=10.0.0.1"), "10.0.0.1:5060");
         assert_eq!(seen(Transport::Tcp, ";rport=40000;received=192.0.2.1"), "192.0.2.1:40000");
+        assert_eq!(seen(Transport::Tls, ";rport=40000;received=10.0.0.1"), "10.0.0.1:40000");
         assert_eq!(seen(Transport::Udp, ";rport=0;received=nonsense"), "10.0.0.1:5060");
     }
 }

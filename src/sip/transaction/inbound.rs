@@ -321,6 +321,6 @@ pub(crate) fn way_back(source: Hop, via: &Via) -> (Hop, Option<SocketAddr>) {
     match source.transport {
         Transport::Udp if via.wants_rport() => (source, None),
         Transport::Udp => (Hop { remote: sent_by, ..source }, None),
-        Transport::Tcp => (source, Some(sent_by).filter(|sent_by| *sent_by != source.remote)),
+        Transport::Tcp | Transport::Tls => (source, Some(sent_by).filter(|sent_by| *sent_by != source.remote)),
     }
 }
