@@ -139,7 +139,7 @@ mod tests {
         let via = read("SIP/2.0/UDP [2001:db8::9:1];received=2001:db8::9:255;branch=z9hG4bKas3-111");
         assert_eq!(via.received(), Some("2001:db8::9:255".parse().unwrap()));
         assert_eq!(read("SIP/2.0/UDP h;received=[::1]").received(), Some("::1".parse().unwrap()));
-        assert_eq!(read("SIP/2.0/TLS h").known_transport(), None);
+        assert_eq!(read("SIP/2.0/SCTP h").known_transport(), None);
         for bad in ["", ";", "SIP/2.0/UDP", "SIP/2.0 h", "SIP/2.0/UDP h:99999", "SIP/2.0/UDP a b", "X/2.0/UDP h"] {
             assert!(bad.parse::<Via>().is_err(), "{bad}");
         }
