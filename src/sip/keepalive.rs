@@ -130,6 +130,17 @@ impl KeepAlives {
         true
     }
 
+    /// Pings on `hop`, if it is watched, come at least every `interval` (5 s at the shortest) until the next
+    /// [`KeepAlives::watch`].
+    pub fn hasten(&mut self, now: Instant, hop: Hop, interval: Duration) {
+        let Some(mut flow) = self.flows.get(&hop).copied() else { return };
+        flow.interval = flow.interval.min(interval.max(SHORTEST));
+        if let State::Quiet { ping } = flow.state {
+            flow.state = State::Quiet { ping: ping.min(now + self.spread(flow.interval)) };
+        }
+        self.put(hop, flow);
+    }
+
     /// Leaves `hop` alone from now on: nobody is registered behind it, or it was closed.
     pub fn forget(&mut self, hop: Hop) {
         if let Some(flow) = self.flows.remove(&hop) {
@@ -240,6 +251,19 @@ mod tests {
         gaps.dedup();
         assert_eq!(gaps.len(), seen.len(), "the interval varies");
         assert!(flows.is_empty(), "after the registration ended nothing is watched");
+    }
+
+    #[test]
+    fn one_flow_can_be_pinged_more_often_than_the_others() {
+        let mut flows = KeepAlives::new(Random::from_seed(1));
+        let tcp = hop(Transport::Tcp);
+        flows.hasten(at(0), tcp, Duration::from_secs(15));
+        assert!(flows.is_empty(), "only what is watched");
+        flows.watch(at(0), tcp, at(300), None);
+        flows.hasten(at(0), tcp, Duration::from_secs(15));
+        let seen = run(&mut flows, |_, _, _| ());
+        assert!((19..=26).contains(&seen.len()), "{seen:?}");
+        assert!(seen.iter().all(|(gap, _)| *gap <= Duration::from_secs(15)), "{seen:?}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod grammar;
 pub mod header;
 pub mod hop;
 pub mod host;
+pub mod identity;
 pub mod keepalive;
 pub mod message;
 pub mod name_addr;

@@ -19,6 +19,7 @@ mod response;
 
 use std::collections::VecDeque;
 
+use super::agent::RefreshShare;
 use super::auth;
 use super::header::Headers;
 use super::hop::Hop;
@@ -59,6 +60,8 @@ pub struct Config {
     pub user: String,
     /// The lifetime that is asked for.
     pub expires: Duration,
+    /// When the binding is refreshed; shortly before it ends when absent.
+    pub refresh: Option<RefreshShare>,
     /// The answer to challenges.
     pub credentials: Option<auth::Credentials>,
     /// `+sip.instance` of our Contact (RFC 5626 section 4.1), a URN without quotes and brackets: with it a registrar

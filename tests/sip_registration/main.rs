@@ -7,6 +7,7 @@ mod schedule;
 use std::net::SocketAddr;
 
 use sidetone::random::Random;
+use sidetone::sip::agent::RefreshShare;
 use sidetone::sip::auth::Credentials;
 use sidetone::sip::header::{Headers, Name};
 use sidetone::sip::hop::{Hop, Transport};
@@ -39,6 +40,7 @@ fn config() -> Config {
         route: Vec::new(),
         user: "alice".into(),
         expires: Duration::from_secs(3600),
+        refresh: None,
         credentials: Some(Credentials::new("alice", "secret")),
         instance: None,
         headers,

@@ -47,6 +47,18 @@ fn refreshes_come_before_the_granted_end_with_the_same_call_id_and_rising_number
 }
 
 #[test]
+fn an_account_may_want_its_refresh_earlier() {
+    for (percent, granted) in [(50, 600), (50, 3600), (80, 300), (10, 60)] {
+        let refresh = RefreshShare::new(percent);
+        let (mut phone, request) = Phone::registering(Config { refresh, ..config() });
+        phone.answer(&bound(&request, granted));
+        phone.quiet();
+        let whole = f64::from(granted) * f64::from(percent) / 100.0;
+        within(phone.wait(), whole * 0.95, whole);
+    }
+}
+
+#[test]
 fn only_our_binding_counts() {
     let refused = ["<sip:alice@203.0.113.5:5060>;expires=3600", "<sip:bob@10.0.0.1:5060>;expires=3000"];
     let cases: &[(&[&str], Option<&str>, Option<u64>)] = &[

@@ -5,8 +5,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::policy::{DtmfWay, KeepAlive, Network, RefreshShare, Reliable, SessionTimers};
 use crate::sip::auth::{self, Credentials, Password};
 use crate::sip::hop::{Hop, Transport};
+use crate::sip::identity::same_number;
 use crate::sip::name_addr::NameAddr;
 use crate::sip::registration::{Registration, State};
 use crate::sip::uri::Uri;
@@ -25,6 +27,8 @@ impl fmt::Display for AccountId {
 /// What an account is made of.
 #[derive(Clone, Debug)]
 pub struct Account {
+    /// What the configuration calls it; for humans, never sent.
+    pub name: Option<String>,
     /// The address of record: From of our calls, To of our REGISTER (RFC 3261 section 10.2).
     pub aor: Uri,
     /// The display name of From.
@@ -43,12 +47,30 @@ pub struct Account {
     pub expires: Duration,
     /// `+sip.instance` of our Contact (RFC 5626 section 4.1): a URN such as `urn:uuid:…` that stays the same over runs.
     pub instance: Option<String>,
+    /// When a binding is refreshed; shortly before it ends when absent.
+    pub refresh: Option<RefreshShare>,
+    /// What keeps the flow of the registration open.
+    pub keepalive: KeepAlive,
+    /// How long one target may be silent before the next one is tried (RFC 3263 section 4.3); the transaction's own
+    /// time-out when absent.
+    pub failover: Option<Duration>,
+    /// 100rel in calls of this account.
+    pub reliable: Reliable,
+    /// Session timers in calls of this account.
+    pub session_timers: SessionTimers,
+    /// How digits are sent in calls of this account.
+    pub dtmf: DtmfWay,
+    /// Our numbers, as the carrier writes them. The first is the caller id of calls that choose none.
+    pub numbers: Vec<String>,
+    /// From where requests for this account may come beside its registrar and proxies.
+    pub sources: Vec<Network>,
 }
 
 impl Account {
     /// An account without registrar, proxy or password of its own, with the lifetime of RFC 3261 section 10.2 (an hour).
     pub fn new(aor: Uri) -> Self {
         Self {
+            name: None,
             aor,
             display: None,
             auth_user: None,
@@ -58,6 +80,14 @@ impl Account {
             transport: None,
             expires: Duration::from_secs(3600),
             instance: None,
+            refresh: None,
+            keepalive: KeepAlive::default(),
+            failover: None,
+            reliable: Reliable::default(),
+            session_timers: SessionTimers::default(),
+            dtmf: DtmfWay::default(),
+            numbers: Vec::new(),
+            sources: Vec::new(),
         }
     }
 }
@@ -131,11 +161,13 @@ impl Accounts {
         let same = |one: &Uri, two: &Uri| {
             one.user() == two.user() && one.host().zip(two.host()).is_some_and(|(one, two)| one.equivalent(two))
         };
-        let tests: [&dyn Fn(&Line) -> bool; 5] = [
+        let tests: [&dyn Fn(&Line) -> bool; 6] = [
             &by_contact,
             &|line| same(uri, &line.account.aor),
-            &|line| line.peers.contains(&source) && user == Some(&line.contact_user),
-            &|line| line.peers.contains(&source),
+            &|line| line.is_source(source) && user == Some(&line.contact_user),
+            // Of two accounts at one carrier the number tells which is called.
+            &|line| line.is_source(source) && user.is_some_and(|user| line.has_number(user)),
+            &|line| line.is_source(source),
             &|line| user == Some(&line.contact_user) || same(to, &line.account.aor),
         ];
         let find = |test: &&dyn Fn(&Line) -> bool| self.0.iter().position(test);
@@ -173,6 +205,16 @@ impl Line {
 
     pub(crate) fn is_peer(&self, ip: IpAddr) -> bool {
         self.peers.contains(&ip)
+    }
+
+    /// May calls for this account come from `ip`: its registrar, a proxy of its, or one of the carrier's networks?
+    pub(crate) fn is_source(&self, ip: IpAddr) -> bool {
+        self.is_peer(ip) || self.account.sources.iter().any(|network| network.contains(ip))
+    }
+
+    /// Is `user` one of our numbers, however the carrier writes it?
+    fn has_number(&self, user: &str) -> bool {
+        self.account.numbers.iter().any(|own| same_number(own, user))
     }
 
     /// Is `ip` one of ours, as far as this account knows: the address it registered?

@@ -17,6 +17,7 @@ mod config;
 mod exchange;
 mod inbound;
 mod output;
+mod policy;
 mod refused;
 mod register;
 mod screen;
@@ -26,7 +27,12 @@ pub use account::{Account, AccountId};
 pub use commands::InviteRequest;
 pub use config::{AgentConfig, Limits, Unclaimed};
 pub use output::{EndedBy, Event, Invitation, Output, ResolveError, ResolveId, SessionId};
+pub use policy::{
+    DtmfWay, KeepAlive, Network, NotNetwork, RefreshShare, Reliable, SessionTimerMode, SessionTimers, UnknownWord,
+};
 pub use refused::Refused;
+
+pub(crate) use policy::words;
 
 pub(crate) use exchange::{Errand, Exchange, push_allow};
 pub(crate) use sent::{Purpose, Sent};

@@ -2,6 +2,7 @@
 
 use super::account::AccountId;
 use super::output::{Event, ResolveError};
+use super::policy::KeepAlive;
 use super::refused::Refused;
 use super::sent::{Purpose, Sent};
 use super::{Agent, Errand, Exchange, push_allow};
@@ -204,6 +205,7 @@ impl Exchange {
                 route,
                 user: line.contact_user.clone(),
                 expires: account.expires,
+                refresh: account.refresh,
                 credentials: line.credentials(),
                 instance: account.instance.clone(),
                 headers,
@@ -227,11 +229,16 @@ impl Exchange {
 
     /// Keeps the flow of a registration open as long as the binding lives.
     fn watch_flow(&mut self, now: Instant, account: AccountId, hop: Hop, timer: Option<Duration>) {
-        let state = self.accounts.get(account).map(|line| line.state());
-        if let Some(State::Registered { expires, .. }) = state
+        let Some(line) = self.accounts.get(account) else { return };
+        let wanted = line.account.keepalive;
+        if let State::Registered { expires, .. } = line.state()
             && self.config.keepalive
+            && wanted != KeepAlive::Off
         {
             self.keepalives.watch(now, hop, expires, timer);
+            if let KeepAlive::Every(interval) = wanted {
+                self.keepalives.hasten(now, hop, interval);
+            }
         }
     }
 }

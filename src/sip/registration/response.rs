@@ -133,6 +133,11 @@ impl Registration {
     /// its life, and a little earlier each time so that phones that started together drift apart.
     fn refresh_after(&mut self, granted: Duration) -> Duration {
         let granted = granted.min(LONGEST);
+        if let Some(share) = self.config.refresh {
+            // Up to a twentieth earlier each time, for the same reason.
+            let early = share.of(granted).mul_f64(1.0 - 0.05 * self.random.unit());
+            return early.max(Duration::from_millis(500));
+        }
         let lead = (granted / 4).min(Duration::from_secs(64)).mul_f64(1.0 + 0.25 * self.random.unit());
         (granted - lead.min(granted / 2)).max(Duration::from_millis(500))
     }

@@ -1,0 +1,165 @@
+//! The flags of accounts and media.
+
+use super::value::address;
+use super::{ConfigError, Environment, PASSWORD};
+use crate::call::MediaOptions;
+use crate::media::plan::Codec;
+use crate::phone::{Account, Settings};
+use crate::sip::hop::Transport;
+use crate::sip::uri::{Host, SipUri, Uri};
+use crate::store;
+use crate::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Who we are: the flags that every verb with an account has.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct AccountFlags {
+    /// Address of record of the account, as sip:user@host
+    #[arg(long, value_name = "URI")]
+    pub aor: Option<String>,
+    /// Where REGISTER goes; the host of the address of record when absent
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub registrar: Option<String>,
+    /// User name for digest authentication; the user part of the address of record when absent
+    #[arg(long, value_name = "NAME")]
+    pub auth_user: Option<String>,
+    /// File whose first line is the password; otherwise SIDETONE_PASSWORD is used
+    #[arg(long, value_name = "PATH")]
+    pub password_file: Option<PathBuf>,
+    /// udp, tcp or tls
+    #[arg(long, value_name = "TRANSPORT")]
+    pub transport: Option<String>,
+    /// Proxy that every request outside a dialog is sent through
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub outbound_proxy: Option<String>,
+    /// Lifetime to ask the registrar for, seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub expires: Option<u32>,
+    /// Display name
+    #[arg(long, value_name = "NAME")]
+    pub display_name: Option<String>,
+    /// Local address for SIP: every interface and any port when absent
+    #[arg(long, value_name = "IP[:PORT]")]
+    pub bind: Option<String>,
+}
+
+/// What calls may use.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct MediaFlags {
+    /// Codecs in order of preference
+    #[arg(long, value_name = "LIST", default_value = "opus,pcmu,pcma")]
+    pub codec: String,
+    /// Encryption of media: off, optional or required
+    #[arg(long, value_name = "POLICY", default_value = "off")]
+    pub srtp: String,
+}
+
+impl AccountFlags {
+    /// The account, if an address of record was given.
+    ///
+    /// # Errors
+    /// When one of the flags cannot be used.
+    pub fn account(&self, environment: Environment<'_>) -> Result<Option<Account>, ConfigError> {
+        let transport = self.transport.as_deref().map(Transport::from_str).transpose()?;
+        let Some(aor) = &self.aor else { return Ok(None) };
+        let aor = address("--aor", aor, "sip:user@host")?;
+        if aor.user().is_none_or(|user| user.is_empty()) {
+            return Err(ConfigError::NoUser(aor.to_string()));
+        }
+        if aor.sip().is_some_and(|sip| sip.password.is_some()) {
+            return Err(ConfigError::PasswordInAddress);
+        }
+        let mut account = Account::new(aor);
+        account.display.clone_from(&self.display_name);
+        account.auth_user.clone_from(&self.auth_user);
+        account.password = self.password(environment)?.map(Into::into);
+        account.transport = transport;
+        let server = |flag, value: &Option<String>| {
+            value.as_deref().map(|value| address(flag, value, "host or host:port")).transpose()
+        };
+        account.registrar = server("--registrar", &self.registrar)?;
+        account.outbound_proxy = server("--outbound-proxy", &self.outbound_proxy)?;
+        if let Some(expires) = self.expires {
+            account.expires = Duration::from_secs(u64::from(expires));
+        }
+        Ok(Some(account))
+    }
+
+    /// An account for calls without a registrar: the address of record, or one at our own address.
+    ///
+    /// # Errors
+    /// When one of the flags cannot be used.
+    pub fn account_or_local(&self, environment: Environment<'_>) -> Result<Account, ConfigError> {
+        if let Some(account) = self.account(environment)? {
+            return Ok(account);
+        }
+        let (ip, _) = self.local()?;
+        let ip = if ip.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { ip };
+        let mut account = Account::new(Uri::Sip(SipUri::new(Some("sidetone"), Host::from(ip), None)));
+        account.password = self.password(environment)?.map(Into::into);
+        account.auth_user.clone_from(&self.auth_user);
+        account.display.clone_from(&self.display_name);
+        account.transport = self.transport.as_deref().map(Transport::from_str).transpose()?;
+        let proxy = self.outbound_proxy.as_deref();
+        account.outbound_proxy =
+            proxy.map(|proxy| address("--outbound-proxy", proxy, "host or host:port")).transpose()?;
+        Ok(account)
+    }
+
+    /// Settings of a phone with these accounts.
+    ///
+    /// # Errors
+    /// When `--bind` cannot be used.
+    pub fn settings(&self, accounts: Vec<Account>, database: Option<PathBuf>) -> Result<Settings, ConfigError> {
+        let (ip, port) = self.local()?;
+        let database = Some(database.unwrap_or_else(store::default_path));
+        Ok(Settings { ip, port: Some(port.unwrap_or(0)), accounts, database, ..Settings::default() })
+    }
+
+    /// The address of `--bind`, and the port if it names one.
+    ///
+    /// # Errors
+    /// When it is no address.
+    pub fn local(&self) -> Result<(IpAddr, Option<u16>), ConfigError> {
+        let Some(bind) = &self.bind else { return Ok((IpAddr::V4(Ipv4Addr::UNSPECIFIED), None)) };
+        if let Ok(address) = bind.parse::<SocketAddr>() {
+            return Ok((address.ip(), Some(address.port())));
+        }
+        let bare = bind.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(bind);
+        bare.parse().map(|ip| (ip, None)).map_err(|_| ConfigError::Bind(bind.clone()))
+    }
+
+    fn password(&self, environment: Environment<'_>) -> Result<Option<String>, ConfigError> {
+        if let Some(path) = &self.password_file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::PasswordFile { path: path.clone(), source })?;
+            return Ok(Some(text.lines().next().unwrap_or_default().to_owned()));
+        }
+        match environment(PASSWORD) {
+            Some(password) => password.into_string().map(Some).map_err(|_| ConfigError::PasswordEncoding),
+            None => Ok(None),
+        }
+    }
+}
+
+impl MediaFlags {
+    /// What calls may use.
+    ///
+    /// # Errors
+    /// When a codec or the SRTP policy is unknown.
+    pub fn options(&self) -> Result<MediaOptions, ConfigError> {
+        let mut codecs = Vec::new();
+        for name in self.codec.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let codec: Codec = name.parse()?;
+            if !codecs.contains(&codec) {
+                codecs.push(codec);
+            }
+        }
+        if codecs.is_empty() {
+            return Err(ConfigError::NoCodec);
+        }
+        Ok(MediaOptions { codecs, srtp: self.srtp.parse()?, ..MediaOptions::default() })
+    }
+}
