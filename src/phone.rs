@@ -24,12 +24,12 @@ use crate::driver::media::{MediaDriver, Settings as MediaSettings};
 use crate::driver::signalling::{Command, Happening, Signalling};
 use crate::driver::{Clock, entropy};
 use crate::engine::{Config, Engine};
-use crate::net::{BindConfig, BindError, Bound, Now, PortRange, Transports};
+use crate::net::{BindConfig, BindError, Bound, Dns, Now, PortRange, Transports};
 use crate::random::Random;
 use crate::sip::agent::{AgentConfig, Unclaimed};
 use crate::store::{Options as StoreOptions, Store, StoreError};
 use crate::time::Duration;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -57,6 +57,8 @@ pub struct Settings {
     pub ip: IpAddr,
     /// SIP port: `None` for 5060 or another if that is taken, 0 for any.
     pub port: Option<u16>,
+    /// The name server to ask; the system's when absent.
+    pub dns_server: Option<SocketAddr>,
     /// The accounts, in the order of their ids.
     pub accounts: Vec<Account>,
     /// What calls may use when they are not told otherwise.
@@ -77,6 +79,7 @@ impl Default for Settings {
         Self {
             ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: Some(0),
+            dns_server: None,
             accounts: Vec::new(),
             media: MediaOptions::default(),
             rtp_ports: None,
@@ -153,7 +156,8 @@ impl Phone {
     pub fn start(settings: Settings) -> Result<(Self, Events), StartError> {
         let clock = Clock::new();
         let mut random = Random::from_entropy(entropy()?);
-        let bind = BindConfig::new(settings.ip, settings.port);
+        let dns = Dns { server: settings.dns_server, seed: random.u64() };
+        let bind = BindConfig { dns, ..BindConfig::new(settings.ip, settings.port) };
         let (transports, inbox) = Transports::bind(bind, Now::new(move || clock.now()))?;
         let bound = transports.bound();
         let store =

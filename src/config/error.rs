@@ -48,6 +48,9 @@ pub enum ConfigError {
     /// The local address.
     #[error("--bind {0} is no address; write it as IP, IP:PORT or [IPv6]:PORT")]
     Bind(String),
+    /// The name server.
+    #[error("--dns-server {0} is no address; write it as IP, IP:PORT or [IPv6]:PORT")]
+    DnsServer(String),
     /// A transport.
     #[error("--transport: {0}")]
     Transport(#[from] UnknownTransport),

@@ -13,6 +13,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+/// The port of name servers (RFC 1035 section 4.2).
+const DNS_PORT: u16 = 53;
+
 /// Who we are: the flags that every verb with an account has.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct AccountFlags {
@@ -43,6 +46,9 @@ pub struct AccountFlags {
     /// Local address for SIP: every interface and any port when absent
     #[arg(long, value_name = "IP[:PORT]")]
     pub bind: Option<String>,
+    /// Name server to ask instead of the system's
+    #[arg(long, value_name = "IP[:PORT]")]
+    pub dns_server: Option<String>,
 }
 
 /// What calls may use.
@@ -111,11 +117,12 @@ impl AccountFlags {
     /// Settings of a phone with these accounts.
     ///
     /// # Errors
-    /// When `--bind` cannot be used.
+    /// When `--bind` or `--dns-server` cannot be used.
     pub fn settings(&self, accounts: Vec<Account>, database: Option<PathBuf>) -> Result<Settings, ConfigError> {
         let (ip, port) = self.local()?;
         let database = Some(database.unwrap_or_else(store::default_path));
-        Ok(Settings { ip, port: Some(port.unwrap_or(0)), accounts, database, ..Settings::default() })
+        let dns_server = self.dns_server()?;
+        Ok(Settings { ip, port: Some(port.unwrap_or(0)), accounts, database, dns_server, ..Settings::default() })
     }
 
     /// The address of `--bind`, and the port if it names one.
@@ -124,11 +131,17 @@ impl AccountFlags {
     /// When it is no address.
     pub fn local(&self) -> Result<(IpAddr, Option<u16>), ConfigError> {
         let Some(bind) = &self.bind else { return Ok((IpAddr::V4(Ipv4Addr::UNSPECIFIED), None)) };
-        if let Ok(address) = bind.parse::<SocketAddr>() {
-            return Ok((address.ip(), Some(address.port())));
-        }
-        let bare = bind.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(bind);
-        bare.parse().map(|ip| (ip, None)).map_err(|_| ConfigError::Bind(bind.clone()))
+        ip_and_port(bind).ok_or_else(|| ConfigError::Bind(bind.clone()))
+    }
+
+    /// The name server of `--dns-server`, on the port of DNS if it names none.
+    ///
+    /// # Errors
+    /// When it is no address.
+    pub fn dns_server(&self) -> Result<Option<SocketAddr>, ConfigError> {
+        let Some(server) = &self.dns_server else { return Ok(None) };
+        let (ip, port) = ip_and_port(server).ok_or_else(|| ConfigError::DnsServer(server.clone()))?;
+        Ok(Some(SocketAddr::new(ip, port.unwrap_or(DNS_PORT))))
     }
 
     fn password(&self, environment: Environment<'_>) -> Result<Option<String>, ConfigError> {
@@ -162,4 +175,13 @@ impl MediaFlags {
         }
         Ok(MediaOptions { codecs, srtp: self.srtp.parse()?, ..MediaOptions::default() })
     }
+}
+
+/// An address with or without a port.
+fn ip_and_port(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some((address.ip(), Some(address.port())));
+    }
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    Some((bare.parse().ok()?, None))
 }

@@ -12,6 +12,6 @@ mod udp;
 
 pub use failure::Failure;
 pub use interfaces::local_towards;
-pub use resolve::{ResolveError, Resolver};
+pub use resolve::{Dns, ResolveError, Resolver};
 pub use rtp_ports::{PortPair, PortRange, PortRangeError, PortsError, RtpPorts};
 pub use transports::{BindConfig, BindError, Bound, Inbox, Incoming, Limits, Now, Traffic, Transports};

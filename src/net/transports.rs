@@ -7,7 +7,7 @@
 //! ```
 
 use super::failure::Failure;
-use super::resolve::Resolver;
+use super::resolve::{Dns, Resolver};
 use super::tcp::{self, Connections};
 use super::udp;
 use crate::sip::hop::{Hop, Transport};
@@ -62,12 +62,14 @@ pub struct BindConfig {
     pub tcp: bool,
     /// What is held at most.
     pub limits: Limits,
+    /// Whom to ask for names.
+    pub dns: Dns,
 }
 
 impl BindConfig {
     /// UDP and TCP on `ip`, with the default limits.
     pub fn new(ip: IpAddr, port: Option<u16>) -> Self {
-        Self { ip, port, udp: true, tcp: true, limits: Limits::default() }
+        Self { ip, port, udp: true, tcp: true, limits: Limits::default(), dns: Dns::default() }
     }
 }
 
@@ -136,7 +138,7 @@ pub enum BindError {
 }
 
 /// Where we are bound; the addresses may be unspecified, the ports never are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bound {
     /// The UDP socket.
     pub udp: Option<SocketAddr>,
@@ -245,6 +247,7 @@ pub struct Transports {
 #[derive(Debug)]
 struct Sockets {
     bound: Bound,
+    resolver: Resolver,
     udp: Option<UdpSocket>,
     tcp: Option<Connections>,
     counters: Arc<Counters>,
@@ -269,6 +272,7 @@ impl Transports {
             udp: udp.as_ref().map(|ends| ends.bound),
             tcp: tcp.as_ref().and_then(|listener| listener.local_addr().ok()),
         };
+        let resolver = Resolver::new(bound, &config.dns);
         let counters = Arc::new(Counters::default());
         let (to_datagrams, datagrams) = mpsc::channel(config.limits.datagrams.max(1));
         let (to_messages, messages) = mpsc::channel(config.limits.messages.max(1));
@@ -283,7 +287,7 @@ impl Transports {
             tasks.push(tokio::spawn(connections.clone().accept(listener)).abort_handle());
             connections
         });
-        let sockets = Sockets { bound, udp, tcp, counters, tasks };
+        let sockets = Sockets { bound, resolver, udp, tcp, counters, tasks };
         Ok((Self { sockets: Arc::new(sockets) }, Inbox { datagrams, messages }))
     }
 
@@ -321,7 +325,7 @@ impl Transports {
 
     /// Finds the hops to a destination from these sockets.
     pub fn resolver(&self) -> Resolver {
-        Resolver::new(self.sockets.bound)
+        self.sockets.resolver.clone()
     }
 
     /// What has been counted.

@@ -1,0 +1,7 @@
+//! The way to a server: names from a real name server, servers that fail, networks that change.
+
+// Servers and networks are waited for in real time.
+#![allow(unreachable_pub, clippy::disallowed_methods)]
+
+mod dnsmasq;
+mod names;
