@@ -16,7 +16,7 @@ pub use vocabulary::{Dial, Output, Refused, Registration};
 
 use crate::call::Output as CallOutput;
 use crate::call::record::Record;
-use crate::call::{Answer, Call, CallId, Desk, MediaEvent, MediaOptions, Start};
+use crate::call::{Answer, Call, CallId, Change, Desk, MediaEvent, MediaOptions, Start};
 use crate::random::Random;
 use crate::sip::agent::{
     self, Account, AccountId, Agent, AgentConfig, Invitation, InviteRequest, ResolveError, ResolveId, SessionId,
@@ -169,6 +169,15 @@ impl Engine {
         self.command(now, call, |call, desk| Ok(call.hangup(desk)?))
     }
 
+    /// Puts the far end of a call on hold, or takes it off again; [`Moment::Held`](crate::call::Moment::Held) or
+    /// [`Moment::Resumed`](crate::call::Moment::Resumed) says when it has followed.
+    ///
+    /// # Errors
+    /// When there is no such call, or it is not answered.
+    pub fn change(&mut self, now: Instant, call: CallId, change: Change) -> Result<(), Refused> {
+        self.command(now, call, |call, desk| Ok(call.change(desk, change)?))
+    }
+
     /// Sends DTMF digits in a call.
     ///
     /// # Errors
@@ -282,14 +291,43 @@ impl Engine {
                 });
             }
             Event::Confirmed { session, answer } => {
-                self.session_step(now, session, |call, desk| call.handle_confirmed(desk, answer.as_ref()));
+                self.session_step(now, session, |call, desk| {
+                    call.handle_confirmed(desk, answer.as_ref());
+                    call.try_change(desk);
+                });
             }
             Event::Reoffer { session, offer, .. } => {
-                self.session_step(now, session, |call, desk| call.handle_reoffer(desk, offer.as_ref()));
+                self.session_step(now, session, |call, desk| {
+                    call.handle_reoffer(desk, offer.as_ref());
+                    call.try_change(desk);
+                });
             }
             Event::ReofferWithdrawn { session } => {
-                self.session_step(now, session, |call, _| call.handle_reoffer_withdrawn());
+                self.session_step(now, session, |call, desk| {
+                    call.handle_reoffer_withdrawn();
+                    call.try_change(desk);
+                });
             }
+            Event::OfferAccepted { session, body, wants_answer, .. } => {
+                self.session_step(now, session, |call, desk| {
+                    call.handle_offer_accepted(desk, body.as_ref(), wants_answer);
+                });
+            }
+            Event::OfferRefused { session, status, reason, .. } => {
+                self.session_step(now, session, |call, desk| call.handle_offer_refused(desk, status, &reason));
+            }
+            Event::OfferClashed { session, .. } => {
+                self.session_step(now, session, |call, _| call.handle_offer_clashed());
+            }
+            Event::OfferDue { session } => {
+                self.session_step(now, session, |call, desk| call.try_change(desk));
+            }
+            Event::Asked { session, request, method, headers, body } => {
+                self.session_step(now, session, |call, desk| {
+                    call.handle_asked(desk, request, &method, &headers, &body);
+                });
+            }
+            Event::Reply { .. } => {}
             Event::Ended { session, by, status, reason, headers } => {
                 self.session_step(now, session, |call, desk| call.handle_ended(desk, by, status, &reason, &headers));
                 self.by_session.remove(&session);

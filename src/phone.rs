@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-pub use crate::call::{Event as CallEvent, Moment};
+pub use crate::call::{Change, Event as CallEvent, HoldStyle, Moment, Side};
 pub use crate::driver::media::Io;
 pub use crate::driver::signalling::{Notice, Snapshot};
 pub use crate::engine::{Dial, Refused, Registration};
@@ -259,6 +259,31 @@ impl Phone {
         self.ask(|reply| Command::Hangup(call, reply)).await
     }
 
+    /// Puts the far end on hold.
+    ///
+    /// # Errors
+    /// When the call is not answered, or the phone has ended.
+    pub async fn hold(&self, call: CallId) -> Result<(), CommandError> {
+        self.reoffer(call, Change::Hold).await
+    }
+
+    /// Takes the far end off hold.
+    ///
+    /// # Errors
+    /// When the call is not answered, or the phone has ended.
+    pub async fn resume(&self, call: CallId) -> Result<(), CommandError> {
+        self.reoffer(call, Change::Resume).await
+    }
+
+    /// Changes an answered call: hold, codecs, address. The reply says that it was taken up; an event says when the far
+    /// end has followed or refused.
+    ///
+    /// # Errors
+    /// When the call is not answered, or the phone has ended.
+    pub async fn reoffer(&self, call: CallId, change: Change) -> Result<(), CommandError> {
+        self.ask(|reply| Command::Change(call, change, reply)).await
+    }
+
     /// Sends DTMF digits (`0-9 * # A-D`) by RFC 4733.
     ///
     /// # Errors
@@ -346,6 +371,6 @@ fn keep(store: &Store, event: &CallEvent) {
         Moment::Ringing { .. } | Moment::Answered => store.updated(record),
         Moment::Ended => store.finished(record),
         // Rows change at the milestones; the rest is in the last one.
-        Moment::Held | Moment::Resumed | Moment::Dtmf { .. } | Moment::Quality => {}
+        Moment::Held(_) | Moment::Resumed(_) | Moment::ChangeRefused(_) | Moment::Dtmf { .. } | Moment::Quality => {}
     }
 }

@@ -7,12 +7,13 @@
 //!             every stage ── the session ended ──▶ Ending ── media closed ──▶ Ended
 //! ```
 
+use super::change::HoldStyle;
 use super::discarded::Discarded;
-use super::negotiate::{Negotiation, SrtpPolicy};
+use super::negotiate::{Local, Negotiation, SrtpPolicy};
 use super::output::{CallId, Event, MediaEvent, Moment, Output};
 use super::record::{CallDirection, EndedBy, Record, Status};
 use super::status::final_status;
-use crate::media::plan::{Codec, Plan};
+use crate::media::plan::{Codec, Direction, Plan};
 use crate::media::quality::Report;
 use crate::random::Random;
 use crate::sip::agent::{self, Agent, SessionId};
@@ -35,12 +36,19 @@ pub struct MediaOptions {
     pub packet_time: Duration,
     /// Encryption.
     pub srtp: SrtpPolicy,
+    /// How we put the far end on hold.
+    pub hold: HoldStyle,
 }
 
 impl Default for MediaOptions {
     /// Every codec, 20 ms, SRTP off: what a trunk takes that nobody told otherwise.
     fn default() -> Self {
-        Self { codecs: Codec::ALL.to_vec(), packet_time: Duration::from_millis(20), srtp: SrtpPolicy::Off }
+        Self {
+            codecs: Codec::ALL.to_vec(),
+            packet_time: Duration::from_millis(20),
+            srtp: SrtpPolicy::Off,
+            hold: HoldStyle::SendOnly,
+        }
     }
 }
 
@@ -126,6 +134,10 @@ pub struct Call {
     pub(super) stage: Stage,
     pub(super) media: Media,
     pub(super) negotiation: Option<Negotiation>,
+    /// What we want to be able to do from now on, and have not offered yet.
+    pub(super) wanted: Option<Local>,
+    /// What we could do before the offer that is out.
+    pub(super) before: Option<Local>,
     pub(super) answered_at: Option<Instant>,
     /// The malformed SIP that the agent had seen when the call began.
     pub(super) malformed_before: u64,
@@ -349,7 +361,11 @@ impl Call {
     /// Starts media by the plan in force, or has it follow that plan.
     pub(super) fn run_media(&mut self, desk: &mut Desk<'_>) {
         self.note_plan();
-        let Some(plan) = self.plan().cloned().map(Box::new) else { return };
+        let Some(mut plan) = self.plan().cloned().map(Box::new) else { return };
+        // Who holds is not heard, whatever the description allows.
+        if self.holds() {
+            plan.direction = Direction::Inactive;
+        }
         match self.media {
             Media::Open => {
                 self.media = Media::Running;

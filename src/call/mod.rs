@@ -1,7 +1,9 @@
 //! The user-visible life of a call; the only place where signalling, SDP and media plans meet.
 
+mod change;
 mod discarded;
 mod inbound;
+mod inside;
 mod life;
 pub mod negotiate;
 mod outbound;
@@ -9,6 +11,7 @@ mod output;
 pub mod record;
 mod status;
 
+pub use change::{Change, ChangeRefused, HoldStyle, UnknownHoldStyle};
 pub use life::{Call, Desk, DtmfRefused, MediaOptions};
 pub use outbound::{Answer, Start};
-pub use output::{CallId, Event, MediaEvent, Moment, Output};
+pub use output::{CallId, Event, MediaEvent, Moment, Output, Side};

@@ -2,7 +2,6 @@
 
 use super::discarded::Discarded;
 use super::life::{Call, Desk, GaveUp, Media, MediaOptions, Purpose, Stage, warning};
-use super::negotiate::Negotiation;
 use super::output::{CallId, Moment, Output};
 use super::record::{CallDirection, Record, Status};
 use crate::media::quality::Report;
@@ -85,6 +84,8 @@ impl Start {
             stage,
             media: Media::Closed,
             negotiation: None,
+            wanted: None,
+            before: None,
             answered_at: None,
             malformed_before: desk.agent.malformed(),
             discarded: Discarded::default(),
@@ -196,14 +197,6 @@ impl Call {
     pub fn handle_reoffer_withdrawn(&mut self) {
         if let Some(negotiation) = &mut self.negotiation {
             negotiation.withdraw();
-        }
-    }
-
-    pub(super) fn tell_hold(&self, desk: &mut Desk<'_>, was_held: bool) {
-        match (was_held, self.negotiation.as_ref().is_some_and(Negotiation::is_held)) {
-            (false, true) => self.tell(desk, Moment::Held),
-            (true, false) => self.tell(desk, Moment::Resumed),
-            _ => {}
         }
     }
 }

@@ -86,6 +86,25 @@ pub enum MediaEvent {
     },
 }
 
+/// One side of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// We.
+    Local,
+    /// The far end.
+    Remote,
+}
+
+impl Side {
+    /// The word for it in events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Side::Local => "local",
+            Side::Remote => "remote",
+        }
+    }
+}
+
 /// What happened in a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Moment {
@@ -98,10 +117,12 @@ pub enum Moment {
     },
     /// It was answered.
     Answered,
-    /// The far end put us on hold.
-    Held,
-    /// The far end took us off hold.
-    Resumed,
+    /// One side put the other on hold.
+    Held(Side),
+    /// One side took the other off hold.
+    Resumed(Side),
+    /// The far end refused a change of ours; a sentence. The call goes on as it was.
+    ChangeRefused(String),
     /// The far end sent a DTMF digit.
     Dtmf {
         /// `0-9 * # A-D`.

@@ -3,7 +3,7 @@
 use crate::call::record::{CallDirection, Record};
 use crate::driver::Clock;
 use crate::media::quality::Report as Quality;
-use crate::phone::{CallEvent, Failure, Moment, Registration, RegistrationState};
+use crate::phone::{CallEvent, Failure, Moment, Registration, RegistrationState, Side};
 use serde_json::{Map, Value, json};
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -157,8 +157,15 @@ impl Reporter {
                 };
                 self.event("call.answered", basic(media), &text);
             }
-            Moment::Held => self.event("call.held", basic(json!({})), "held by the far end"),
-            Moment::Resumed => self.event("call.resumed", basic(json!({})), "resumed by the far end"),
+            Moment::Held(by) => {
+                let text = if *by == Side::Local { "held by us" } else { "held by the far end" };
+                self.event("call.held", basic(json!({"by": by.name()})), text);
+            }
+            Moment::Resumed(by) => {
+                let text = if *by == Side::Local { "resumed by us" } else { "resumed by the far end" };
+                self.event("call.resumed", basic(json!({"by": by.name()})), text);
+            }
+            Moment::ChangeRefused(why) => self.event("call.change-refused", basic(json!({"reason": why})), why),
             Moment::Dtmf { digit, duration } => {
                 let fields = json!({"digit": digit.to_string(), "duration_ms": duration.as_millis() as u64});
                 self.event("call.dtmf", basic(fields), &format!("DTMF {digit}"));

@@ -10,7 +10,7 @@
 use super::clock::Clock;
 use super::media::{self, CallStart, Event as MediaNews, Io, MediaDriver};
 use crate::call::record::Record;
-use crate::call::{self, CallId, MediaEvent};
+use crate::call::{self, CallId, Change, MediaEvent};
 use crate::engine::{Dial, Engine, Output, Refused, Registration};
 use crate::media::dtmf::Digit;
 use crate::media::session;
@@ -49,6 +49,8 @@ pub enum Command {
     Reject(CallId, Status, Reply<()>),
     /// End a call.
     Hangup(CallId, Reply<()>),
+    /// Hold, resume or otherwise change a call.
+    Change(CallId, Change, Reply<()>),
     /// Send DTMF digits.
     Dtmf(CallId, String, Reply<()>),
     /// How everything stands.
@@ -383,6 +385,7 @@ impl<F: FnMut(Happening)> Turn<F> {
             }
             Command::Reject(call, status, reply) => drop(reply.send(engine.reject(now, call, status))),
             Command::Hangup(call, reply) => drop(reply.send(engine.hangup(now, call))),
+            Command::Change(call, change, reply) => drop(reply.send(engine.change(now, call, change))),
             Command::Dtmf(call, digits, reply) => drop(reply.send(engine.dtmf(now, call, &digits))),
             Command::Snapshot(reply) => drop(reply.send(Snapshot {
                 registrations: engine.registrations().collect(),

@@ -1,7 +1,7 @@
 //! What an engine is told and what it tells.
 
 use crate::call::Event as CallEvent;
-use crate::call::{CallId, DtmfRefused, MediaOptions};
+use crate::call::{CallId, ChangeRefused, DtmfRefused, MediaOptions};
 use crate::media::plan::Plan;
 use crate::sip::agent::{self, AccountId, ResolveId};
 use crate::sip::header::Header;
@@ -114,6 +114,9 @@ pub enum Refused {
     /// Digits cannot be sent.
     #[error(transparent)]
     Dtmf(#[from] DtmfRefused),
+    /// The call cannot be changed.
+    #[error(transparent)]
+    Change(#[from] ChangeRefused),
     /// The call is over, or never was.
     #[error("there is no {0}; it has ended or never was")]
     NoCall(CallId),

@@ -1,6 +1,6 @@
 //! What RFC 3261 says of every message, checked on all that an agent sent in a simulation.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use sidetone::sip::header::Name;
@@ -16,7 +16,8 @@ pub fn check(world: &World, agent: SocketAddr) {
     let mut asked: HashMap<(String, String), Vec<Request>> = HashMap::new();
     let mut invites: HashMap<String, Request> = HashMap::new();
     let mut rejections: HashMap<String, Vec<String>> = HashMap::new();
-    let mut numbers: HashMap<(String, String), (u32, String)> = HashMap::new();
+    let mut numbers: HashMap<(String, String), u32> = HashMap::new();
+    let mut sent: HashSet<String> = HashSet::new();
     for wire in &world.trace {
         let Ok(message) = parse_datagram(&wire.bytes) else { continue };
         let context = || format!("{:?} seed {}: {message:#?}", wire.at, world.seed);
@@ -68,8 +69,9 @@ pub fn check(world: &World, agent: SocketAddr) {
                     _ => {
                         let from = headers.from().unwrap().tag().unwrap().to_owned();
                         let key = (headers.call_id().unwrap().to_owned(), from);
-                        if let Some((last, known)) = numbers.insert(key, (number, branch.clone()))
-                            && known != branch
+                        // One that is repeated while later ones go out is no new request.
+                        if sent.insert(branch.clone())
+                            && let Some(last) = numbers.insert(key, number)
                         {
                             // Several forks may be ended with the same number, each in a dialog of its own.
                             let next = number == last + 1 || request.method == Method::Bye && number == last;

@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, reason = "the modules are one test program")]
 
 mod calls;
+mod change;
 mod dialogs;
 mod endings;
 mod flows;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sidetone::random::Random;
-use sidetone::sip::agent::{AgentConfig, Event, InviteRequest, SessionId};
+use sidetone::sip::agent::{AgentConfig, Event, InsideRequest, InviteRequest, RequestId, SessionId};
 use sidetone::sip::message::{Method, Status};
 use sidetone::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ const SESSIONS: usize = 40;
 struct User {
     live: BTreeMap<SessionId, &'static str>,
     ended: BTreeSet<SessionId>,
+    /// What the other side asked.
+    asked: Vec<(SessionId, RequestId)>,
     /// The kinds of events that were seen.
     seen: BTreeSet<String>,
 }
@@ -60,6 +62,21 @@ fn note(user: &mut User, event: &Event, seed: u64) {
         },
         (Event::Reoffer { .. }, Some("unconfirmed" | "up" | "owing")) => "reoffered",
         (Event::ReofferWithdrawn { .. }, Some("reoffered")) => "up",
+        (Event::OfferAccepted { wants_answer: true, .. }, Some("up" | "unconfirmed")) => "owing",
+        (
+            Event::OfferAccepted { .. }
+            | Event::OfferRefused { .. }
+            | Event::OfferClashed { .. }
+            | Event::OfferDue { .. }
+            | Event::Asked { .. }
+            | Event::Reply { .. },
+            Some(before),
+        ) => {
+            if let Event::Asked { request, .. } = event {
+                user.asked.push((session, *request));
+            }
+            before
+        }
         (Event::Ended { .. }, Some(_)) => {
             user.live.remove(&session);
             user.ended.insert(session);
@@ -74,7 +91,7 @@ fn note(user: &mut User, event: &Event, seed: u64) {
 fn act(world: &mut World, node: Node, user: &mut User, random: &mut Random, other: &str) {
     let picked = random.range(0, user.live.len().max(1) as u64) as usize;
     let picked = user.live.iter().nth(picked).map(|(id, state)| (*id, *state));
-    let choice = random.range(0, 12);
+    let choice = random.range(0, 16);
     let Some((session, state)) = picked.filter(|_| choice > 0) else {
         let request = InviteRequest { account: None, target: uri(other), from: None, headers: Vec::new() };
         if let Ok(session) = world.with(node, |agent, now| agent.invite(now, request)) {
@@ -95,6 +112,7 @@ fn act(world: &mut World, node: Node, user: &mut User, random: &mut Random, othe
     let offer = random.chance(0.8).then(|| sdp(OFFER));
     let early = random.chance(0.3).then(|| sdp(ANSWER));
     let reason = random.chance(0.3).then_some("SIP;cause=200;text=\"x\"");
+    let asked = user.asked.pop();
     let (done, next) = world.with(node, |agent, now| match choice {
         1 => (agent.offer(now, session, offer), "calling"),
         2 => (agent.ack_answer(now, session, sdp(ANSWER)), "up"),
@@ -104,6 +122,15 @@ fn act(world: &mut World, node: Node, user: &mut User, random: &mut Random, othe
         7 | 8 => (agent.hangup(now, session, reason), if state == "calling" { "cancelled" } else { "ending" }),
         9 => (agent.accept_reoffer(now, session, sdp(ANSWER)), "up"),
         10 => (agent.refuse_reoffer(now, session, Status::NOT_ACCEPTABLE_HERE, Vec::new()), "up"),
+        11 | 12 => (agent.reoffer(now, session, offer), state),
+        13 => {
+            let info = InsideRequest { method: Method::Info, headers: Vec::new(), body: None };
+            (agent.request(now, session, info).map(drop), state)
+        }
+        14 => match asked {
+            Some((asker, id)) => (agent.reply(now, asker, id, Status::OK, Vec::new(), None), state),
+            None => (Ok(()), state),
+        },
         _ => (Ok(()), state),
     });
     if done.is_ok() {
@@ -227,7 +254,22 @@ fn live(seed: u64) -> BTreeSet<String> {
 #[test]
 fn random_life_200_seeds() {
     let seen: BTreeSet<String> = (0..200).flat_map(live).collect();
-    let all = ["Answered", "Confirmed", "Ended", "Incoming", "Progress", "Reoffer", "ReofferWithdrawn", "Route"];
+    let all = [
+        "Answered",
+        "Asked",
+        "Confirmed",
+        "Ended",
+        "Incoming",
+        "OfferAccepted",
+        "OfferClashed",
+        "OfferDue",
+        "OfferRefused",
+        "Progress",
+        "Reoffer",
+        "ReofferWithdrawn",
+        "Reply",
+        "Route",
+    ];
     assert!(seen.iter().eq(all), "these lives were too quiet: {seen:?}");
 }
 

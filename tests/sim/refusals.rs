@@ -10,7 +10,7 @@ use sidetone::sip::wire::{Limits, Stream};
 use sidetone::time::Duration;
 
 use crate::peer::established;
-use crate::peer::{ANSWER, Line, OFFER, account, alice_and_bob, config, response, uri};
+use crate::peer::{ALLOWED, ANSWER, Line, OFFER, account, alice_and_bob, config, response, uri};
 use crate::world::{Node, World};
 
 /// Sends what `change` makes of a request of Bob's to an agent with this configuration.
@@ -35,15 +35,17 @@ fn all<'a>(response: &'a Response, name: &'a Name) -> Vec<&'a str> {
 
 #[test]
 fn methods_that_are_not_served() {
-    for method in [Method::Register, Method::Message, Method::Info, Method::Subscribe, Method::Refer, Method::Update] {
+    for method in [Method::Register, Method::Message, Method::Subscribe, Method::Refer, Method::Update] {
         let refused = answer_to(method, |_| {});
         assert_eq!(refused.status.code(), 405);
-        assert_eq!(all(&refused, &Name::Allow), ["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"]);
+        assert_eq!(all(&refused, &Name::Allow), ALLOWED);
         assert!(refused.headers.to().unwrap().tag().is_some());
         assert_eq!(refused.headers.get(&Name::Server), Some("sidetone-test"));
     }
+    // Served within a session only.
+    assert_eq!(answer_to(Method::Info, |_| {}).status.code(), 481);
     let refused = answer_to(Method::Other("invite".into()), |_| {});
-    assert_eq!((refused.status.code(), all(&refused, &Name::Allow).len()), (501, 5));
+    assert_eq!((refused.status.code(), all(&refused, &Name::Allow).len()), (501, ALLOWED.len()));
 }
 
 #[test]
@@ -87,7 +89,7 @@ fn options_tell_what_an_invite_could_use() {
     world.say(bob, agent, line.next(Method::Options, None));
     let inside = response(&mut world, bob, 200);
     for told in [outside, inside] {
-        assert_eq!(all(&told, &Name::Allow), ["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS"]);
+        assert_eq!(all(&told, &Name::Allow), ALLOWED);
         assert_eq!((all(&told, &Name::Accept), told.body.as_ref()), (vec!["application/sdp"], ANSWER.as_bytes()));
         assert_eq!(told.headers.get(&Name::ContentType), Some("application/sdp"));
         assert_eq!(all(&told, &Name::Contact), ["<sip:alice@192.0.2.1:5060>"]);

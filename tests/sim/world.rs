@@ -354,6 +354,12 @@ pub fn session_of(event: &Event) -> Option<SessionId> {
         | Event::Confirmed { session, .. }
         | Event::Reoffer { session, .. }
         | Event::ReofferWithdrawn { session }
+        | Event::OfferAccepted { session, .. }
+        | Event::OfferRefused { session, .. }
+        | Event::OfferClashed { session, .. }
+        | Event::OfferDue { session }
+        | Event::Asked { session, .. }
+        | Event::Reply { session, .. }
         | Event::Ended { session, .. } => Some(*session),
     }
 }

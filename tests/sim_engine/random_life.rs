@@ -3,7 +3,8 @@
 
 use crate::world::{ANN, BOB, World};
 use sidetone::call::record::{CallDirection, Record, Status};
-use sidetone::call::{CallId, MediaEvent, MediaOptions, Moment};
+use sidetone::call::{CallId, Change, MediaEvent, MediaOptions, Moment};
+use sidetone::media::plan::Codec;
 use sidetone::sip::message;
 use sidetone::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,7 @@ fn live(world: &mut World) {
         let who = usize::from(world.random.chance(0.5));
         let calls: Vec<CallId> = world.places[who].engine.calls().map(|(id, _)| id).collect();
         let any = calls.get(world.random.range(0, calls.len() as u64) as usize).copied();
-        let deed = world.random.range(0, 10);
+        let deed = world.random.range(0, 12);
         match (deed, any) {
             (0..3, _) => {
                 let target = if who == ANN { "sip:bob@192.0.2.2" } else { "sip:ann@192.0.2.1" };
@@ -37,6 +38,11 @@ fn live(world: &mut World) {
                 if world.random.chance(0.3) && world.places[who].plans.contains_key(&call) {
                     world.media(who, call, MediaEvent::Failed("broken".into()));
                 }
+            }
+            (10.., Some(call)) => {
+                let change = [Change::Hold, Change::Resume, Change::Codecs(vec![Codec::Pcmu]), Change::Hold];
+                let change = change[world.random.range(0, 4) as usize].clone();
+                let _ = world.with(who, |engine, now| engine.change(now, call, change));
             }
             _ => {}
         }

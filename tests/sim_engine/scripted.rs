@@ -3,7 +3,7 @@
 
 use crate::world::{ANN, BOB, World};
 use sidetone::call::record::{EndedBy, Status};
-use sidetone::call::{CallId, Moment};
+use sidetone::call::{CallId, Moment, Side};
 use sidetone::media::plan::Direction;
 use sidetone::sip::header::Name;
 use sidetone::sip::message::{Message, Method, Request, Response};
@@ -129,7 +129,7 @@ fn the_far_end_holds_and_resumes() {
     let sdp = offer_again(&world, 1, "sendonly");
     let answer = dialog.reinvite(&mut world, 1, sdp);
     assert!(String::from_utf8_lossy(&answer.body).contains("a=recvonly"), "{answer:?}");
-    assert_eq!(world.moments(BOB, bob).last(), Some(&Moment::Held));
+    assert_eq!(world.moments(BOB, bob).last(), Some(&Moment::Held(Side::Remote)));
     assert_eq!(direction(&world, bob), Direction::RecvOnly, "he listens to the music and says nothing");
 
     let sdp = offer_again(&world, 2, "inactive");
@@ -140,7 +140,7 @@ fn the_far_end_holds_and_resumes() {
     dialog.reinvite(&mut world, 3, sdp);
     assert_eq!(direction(&world, bob), Direction::SendRecv);
     let holds: Vec<_> = world.moments(BOB, bob);
-    assert_eq!(holds[3..], [Moment::Held, Moment::Resumed], "told once each: {holds:?}");
+    assert_eq!(holds[3..], [Moment::Held(Side::Remote), Moment::Resumed(Side::Remote)], "told once each: {holds:?}");
 
     world.hangup(BOB, bob).unwrap();
     world.run(Duration::from_secs(60));

@@ -46,6 +46,7 @@ pub(super) fn direction(ours: Direction, theirs: Direction) -> Direction {
     Direction::of(ours.sends() && theirs.receives(), ours.receives() && theirs.sends())
 }
 
-fn nowhere(local: &Local) -> IpAddr {
+/// The unspecified address of our family.
+pub(super) fn nowhere(local: &Local) -> IpAddr {
     if local.rtp.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
 }

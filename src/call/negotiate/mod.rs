@@ -59,6 +59,8 @@ pub struct Local {
     pub rtcp_mux: bool,
     /// What we ask of a far end that sends Opus.
     pub opus: OpusParameters,
+    /// Say the unspecified address where ours would stand: how old peers are put on hold (RFC 3264 section 8.4).
+    pub nowhere: bool,
 }
 
 impl Local {
@@ -75,6 +77,7 @@ impl Local {
             direction: Direction::SendRecv,
             rtcp_mux: true,
             opus: OpusParameters { fec: true, ..OpusParameters::default() },
+            nowhere: false,
         }
     }
 }
@@ -285,6 +288,7 @@ impl Negotiation {
     /// (RFC 3264 section 8).
     fn describe(&mut self, stream: usize, active: Media, times: Vec<String>) -> Bytes {
         let address = self.local.rtp.ip();
+        let connection = if self.local.nowhere { address::nowhere(&self.local) } else { address };
         let media = self.streams.iter().enumerate().map(
             |(index, other)| {
                 if index == stream { active.clone() } else { other.refused() }
@@ -293,7 +297,7 @@ impl Negotiation {
         let mut session = Session {
             origin: self.sent.as_ref().and_then(|sent| sent.origin.clone()),
             name: String::new(),
-            connection: Some(Connection::new(address)),
+            connection: Some(Connection::new(connection)),
             times,
             attributes: Vec::new(),
             media: media.collect(),

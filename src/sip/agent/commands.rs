@@ -3,11 +3,11 @@
 use bytes::Bytes;
 
 use super::account::AccountId;
-use super::output::SessionId;
+use super::output::{RequestId, SessionId};
 use super::refused::Refused;
 use super::{Agent, Exchange};
 use crate::sip::header::Header;
-use crate::sip::message::Status;
+use crate::sip::message::{Method, Status};
 use crate::sip::name_addr::NameAddr;
 use crate::sip::session::Session;
 use crate::sip::uri::Uri;
@@ -24,6 +24,17 @@ pub struct InviteRequest {
     pub from: Option<NameAddr>,
     /// More header fields of the INVITE. Those that the session makes itself (Via, To, Contact, …) are left out.
     pub headers: Vec<Header>,
+}
+
+/// A request to send within a session.
+#[derive(Clone, Debug)]
+pub struct InsideRequest {
+    /// INFO, REFER, …
+    pub method: Method,
+    /// More header fields. Those that the session makes itself are left out.
+    pub headers: Vec<Header>,
+    /// The body with its Content-Type.
+    pub body: Option<(String, Bytes)>,
 }
 
 impl Agent {
@@ -104,12 +115,45 @@ impl Agent {
         self.command(now, session, |session, ex| session.refuse_reoffer(ex, now, status, headers))
     }
 
-    fn command(
+    /// Changes an established session with a re-INVITE that carries `sdp` as offer, or none: then the far end offers.
+    /// [`Event::OfferAccepted`](super::Event::OfferAccepted), [`Event::OfferRefused`](super::Event::OfferRefused) or
+    /// [`Event::OfferClashed`](super::Event::OfferClashed) follows.
+    ///
+    /// # Errors
+    /// [`Refused::Busy`] while another change is under way (RFC 3261 section 14.1).
+    pub fn reoffer(&mut self, now: Instant, session: SessionId, sdp: Option<Bytes>) -> Result<(), Refused> {
+        self.command(now, session, |session, ex| session.reoffer(ex, now, sdp))
+    }
+
+    /// Sends INFO, REFER, NOTIFY, MESSAGE or another request in the dialog of a session, with this body and its type;
+    /// [`Event::Reply`](super::Event::Reply) follows, unless the session ends before.
+    ///
+    /// # Errors
+    /// When there is no dialog yet, or the method is one that sessions send by themselves.
+    pub fn request(&mut self, now: Instant, session: SessionId, inside: InsideRequest) -> Result<RequestId, Refused> {
+        self.command(now, session, |session, ex| session.request(ex, now, inside))
+    }
+
+    /// After [`Event::Asked`](super::Event::Asked): answers with a final status. A request without an answer gets 500
+    /// after [`Limits::command`](super::Limits::command).
+    pub fn reply(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        request: RequestId,
+        status: Status,
+        headers: Vec<Header>,
+        body: Option<(&str, Bytes)>,
+    ) -> Result<(), Refused> {
+        self.command(now, session, |session, ex| session.reply(ex, now, request, status, headers, body))
+    }
+
+    fn command<T>(
         &mut self,
         now: Instant,
         id: SessionId,
-        work: impl FnOnce(&mut Session, &mut Exchange) -> Result<(), Refused>,
-    ) -> Result<(), Refused> {
+        work: impl FnOnce(&mut Session, &mut Exchange) -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
         let done = self.with_session(id, work).unwrap_or(Err(Refused::NoSession(id)));
         self.settle_news(now);
         done

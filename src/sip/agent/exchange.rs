@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::account::{AccountId, Accounts};
 use super::config::AgentConfig;
-use super::output::{Event, Output, ResolveError, ResolveId, SessionId};
+use super::output::{Event, Output, RequestId, ResolveError, ResolveId, SessionId};
 use super::sent::{Purpose, Sent};
 use crate::random::Random;
 use crate::sip::header::{Headers, Name};
@@ -21,7 +21,8 @@ use crate::sip::uri::SipUri;
 use crate::time::{Duration, Instant};
 
 /// The methods that are served, for Allow (RFC 3261 section 20.5).
-pub(crate) const ALLOWED: [Method; 5] = [Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options];
+pub(crate) const ALLOWED: [Method; 6] =
+    [Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options, Method::Info];
 
 /// How much longer than a session its INVITE may last.
 const GUARD: Duration = Duration::from_secs(60);
@@ -61,6 +62,7 @@ pub(crate) struct Exchange {
     asked: HashMap<ResolveId, (Instant, Errand)>,
     asked_until: Deadlines<ResolveId>,
     last_ask: u64,
+    last_request: u64,
 }
 
 impl Exchange {
@@ -85,6 +87,7 @@ impl Exchange {
             asked: HashMap::new(),
             asked_until: Deadlines::default(),
             last_ask: 0,
+            last_request: 0,
         }
     }
 
@@ -164,6 +167,12 @@ impl Exchange {
         pending
     }
 
+    /// A name for a request in a dialog.
+    pub(crate) fn next_request(&mut self) -> RequestId {
+        self.last_request += 1;
+        RequestId(self.last_request)
+    }
+
     /// Answers a request. A final response also ends the interest in a CANCEL.
     pub(crate) fn respond(&mut self, now: Instant, id: ServerId, mut response: Response) -> bool {
         if response.status.is_final() {
@@ -215,7 +224,8 @@ impl Exchange {
 
     /// Does somebody wait for a response to a request of ours, or for the way of one?
     pub(crate) fn awaits_response(&self) -> bool {
-        !self.asked.is_empty() || self.sent.values().any(|sent| !matches!(sent.purpose, Purpose::Invite(_)))
+        !self.asked.is_empty()
+            || self.sent.values().any(|sent| !matches!(sent.purpose, Purpose::Invite(_) | Purpose::Reinvite(_)))
     }
 
     pub(crate) fn receive(&mut self, now: Instant, source: Hop, message: Message) {

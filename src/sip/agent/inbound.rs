@@ -123,11 +123,14 @@ impl Agent {
         let Some(purpose) = self.exchange.purpose(id) else { return };
         let session = match purpose {
             Purpose::Register(account) => return self.registrar_answered(now, account, id, source, response),
-            Purpose::Invite(session) | Purpose::Bye(session) => session,
+            Purpose::Invite(session)
+            | Purpose::Bye(session)
+            | Purpose::Reinvite(session)
+            | Purpose::Inside(session, _) => session,
         };
         // More 2xx may follow the first; the session forgets the INVITE when they cannot any more.
         let last = match purpose {
-            Purpose::Invite(_) => response.status.is_final() && !response.status.is_success(),
+            Purpose::Invite(_) | Purpose::Reinvite(_) => response.status.is_final() && !response.status.is_success(),
             _ => response.status.is_final(),
         };
         if !last {

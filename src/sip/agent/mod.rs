@@ -24,9 +24,9 @@ mod screen;
 mod sent;
 
 pub use account::{Account, AccountId};
-pub use commands::InviteRequest;
+pub use commands::{InsideRequest, InviteRequest};
 pub use config::{AgentConfig, Limits, Unclaimed};
-pub use output::{EndedBy, Event, Invitation, Output, ResolveError, ResolveId, SessionId};
+pub use output::{EndedBy, Event, Invitation, Output, RequestId, ResolveError, ResolveId, SessionId};
 pub use policy::{
     DtmfWay, KeepAlive, Network, NotNetwork, RefreshShare, Reliable, SessionTimerMode, SessionTimers, UnknownWord,
 };

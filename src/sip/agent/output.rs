@@ -7,10 +7,11 @@ use bytes::Bytes;
 use super::account::AccountId;
 use crate::sip::header::Headers;
 use crate::sip::hop::{Hop, Transport};
-use crate::sip::message::Status;
+use crate::sip::message::{Method, Status};
 use crate::sip::name_addr::NameAddr;
 use crate::sip::registration;
 use crate::sip::uri::{Host, Uri};
+use crate::time::Instant;
 
 /// Names a session (one INVITE and what became of it) for the life of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,6 +22,11 @@ impl fmt::Display for SessionId {
         write!(f, "session {}", self.0)
     }
 }
+
+/// Names a request in a session that is no INVITE, BYE or other request that sessions make by themselves: INFO, REFER,
+/// NOTIFY, MESSAGE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
 
 /// Names a question of [`Output::Resolve`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,6 +98,11 @@ pub enum EndedBy {
 /// ```text
 /// outbound:  invite() ─▶ Route ─▶ offer() ─▶ Progress* ─▶ Answered [─▶ ack_answer()] ─▶ Reoffer* ─▶ Ended
 /// inbound:   Incoming ─▶ ring()* ─▶ answer() ─▶ Confirmed ─▶ Reoffer* ─▶ Ended
+///
+/// our change:    reoffer() ─┬─▶ OfferAccepted [─▶ ack_answer()]     the peer's change: Reoffer ─┬─▶ accept_reoffer()
+///                   ▲       ├─▶ OfferRefused                                                    └─▶ refuse_reoffer()
+///                   └─ OfferDue ◀─ OfferClashed
+/// our request:   request() ─▶ Reply                                 the peer's request: Asked ─▶ reply()
 /// ```
 /// Every session that `invite()` made or `Incoming` announced sees exactly one [`Event::Ended`], and nothing after it.
 #[derive(Clone, Debug)]
@@ -173,6 +184,70 @@ pub enum Event {
     ReofferWithdrawn {
         /// Which.
         session: SessionId,
+    },
+    /// The far end accepted the change of [`Agent::reoffer`](super::Agent::reoffer).
+    OfferAccepted {
+        /// Which.
+        session: SessionId,
+        /// The SDP answer; the offer, if ours was none.
+        body: Option<Bytes>,
+        /// We made no offer: `body` is one, and the ACK waits for
+        /// [`Agent::ack_answer`](super::Agent::ack_answer).
+        wants_answer: bool,
+        /// All headers.
+        headers: Headers,
+    },
+    /// The far end refused the change; the session goes on as it was.
+    OfferRefused {
+        /// Which.
+        session: SessionId,
+        /// 488, …; 408 or 503 when no answer came.
+        status: Status,
+        /// The reason phrase.
+        reason: String,
+        /// All headers (Warning, …).
+        headers: Headers,
+    },
+    /// Both sides wanted a change at once (491), or the far end is busy with another (500 with Retry-After): nothing
+    /// changed, and [`Event::OfferDue`] says when to try again (RFC 3261 section 14.1).
+    OfferClashed {
+        /// Which.
+        session: SessionId,
+        /// When.
+        until: Instant,
+    },
+    /// The wait after [`Event::OfferClashed`] is over.
+    OfferDue {
+        /// Which.
+        session: SessionId,
+    },
+    /// The far end sent a request in the session that waits for [`Agent::reply`](super::Agent::reply).
+    Asked {
+        /// Which.
+        session: SessionId,
+        /// The request, for the reply.
+        request: RequestId,
+        /// INFO, …
+        method: Method,
+        /// All headers.
+        headers: Headers,
+        /// The body; its type is Content-Type.
+        body: Bytes,
+    },
+    /// The final response to [`Agent::request`](super::Agent::request).
+    Reply {
+        /// Which.
+        session: SessionId,
+        /// The request.
+        request: RequestId,
+        /// The status; 408 or 503 when no response came.
+        status: Status,
+        /// The reason phrase.
+        reason: String,
+        /// All headers.
+        headers: Headers,
+        /// The body.
+        body: Bytes,
     },
     /// The session is over.
     Ended {

@@ -2,6 +2,7 @@
 
 use super::account::AccountId;
 use super::output::SessionId;
+use crate::sip::message::Method;
 
 /// A command that changes nothing, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +23,12 @@ pub enum Refused {
         /// What the session does instead: "ringing".
         state: &'static str,
     },
+    /// Another change of the session is under way, by either side.
+    #[error("{0} is in the middle of another change; wait for its end")]
+    Busy(SessionId),
+    /// The method cannot be sent by that command.
+    #[error("{0} is not sent by this command; sessions send it by themselves")]
+    Method(Method),
     /// The bound of [`Limits::sessions`](super::Limits::sessions) is reached.
     #[error("{0} sessions are open, which is the limit; end one first")]
     TooManySessions(usize),

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use super::account::AccountId;
 use super::exchange::Exchange;
-use super::output::SessionId;
+use super::output::{RequestId, SessionId};
 use crate::sip::auth::Attempts;
 use crate::sip::header::{CSeq, Name};
 use crate::sip::hop::Hop;
@@ -27,6 +27,10 @@ pub(crate) enum Purpose {
     Invite(SessionId),
     /// A BYE of a session.
     Bye(SessionId),
+    /// A re-INVITE of ours.
+    Reinvite(SessionId),
+    /// Another request in a dialog; its final response is told.
+    Inside(SessionId, RequestId),
 }
 
 /// A request of ours, without its Via.

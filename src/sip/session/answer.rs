@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::leg::Leg;
+use super::leg::{Leg, Offers};
 use super::{Phase, Session, Up, add, reason_of};
 use crate::sip::agent::{AccountId, EndedBy, Event, Exchange, Invitation, Refused, SessionId, push_allow};
 use crate::sip::body::{self, SDP};
@@ -88,7 +88,8 @@ impl Session {
         let ringing = Ringing { server, invite, source, until: now + patience, refusal, provisional: None };
         let mut session = Session::new(id, account, call_id, tag, Phase::Ringing(Box::new(ringing)));
         session.user = user;
-        session.legs.push(Leg::new(dialog, source));
+        let offers = if invitation.offer.is_some() { Offers::Received } else { Offers::None };
+        session.legs.push(Leg::new(dialog, source, offers));
         ex.tell(Event::Incoming { session: id, invitation: Box::new(invitation) });
         Ok(session)
     }

@@ -1,8 +1,7 @@
 //! Every end of a session: hang-up, BYE, giving up (RFC 3261 sections 9, 15).
 
-use super::leg::Parcel;
 use super::{Phase, Session, reason_of};
-use crate::sip::agent::{EndedBy, Exchange, Refused};
+use crate::sip::agent::{EndedBy, Exchange, Purpose, Refused};
 use crate::sip::header::{Headers, Name};
 use crate::sip::message::{Method, Request, Status};
 use crate::sip::transaction::ServerId;
@@ -49,13 +48,19 @@ impl Session {
 
     /// Ends an established session: BYE, now or after the ACK that it has to wait for.
     pub(super) fn leave(&mut self, ex: &mut Exchange, now: Instant, by: EndedBy, why: &str, reason: Option<&str>) {
-        self.settle_owed(ex, now);
-        self.drop_reoffer(ex, now, Status::REQUEST_TERMINATED);
+        self.let_go(ex, now);
         if !self.bye_after_ack(reason) {
             self.answers.clear();
             self.send_first_bye(ex, now, reason);
         }
         self.end(ex, by, None, why, Headers::new());
+    }
+
+    /// Answers everything of the peer's that still waits.
+    fn let_go(&mut self, ex: &mut Exchange, now: Instant) {
+        self.settle_owed(ex, now);
+        self.drop_reoffer(ex, now, Status::REQUEST_TERMINATED);
+        self.drop_questions(ex, now);
     }
 
     /// BYE in the dialog of the session.
@@ -67,12 +72,11 @@ impl Session {
 
     /// BYE in the dialog with `tag`.
     pub(super) fn send_bye(&mut self, ex: &mut Exchange, now: Instant, tag: &str, reason: Option<&str>) {
-        let (session, preferred, account) = (self.id, self.preferred(ex), self.account);
         let Some(leg) = self.leg_mut(tag) else { return };
         let mut bye = leg.dialog.request(Method::Bye);
         bye.headers.extend(reason_headers(reason).iter().cloned());
-        let lost = leg.post(ex, now, session, preferred, Parcel::Bye(bye, account));
-        self.byes = (self.byes + 1).saturating_sub(lost);
+        self.byes += 1;
+        self.post(ex, now, tag, Purpose::Bye(self.id), bye, false);
     }
 
     /// BYE came from the fork with `tag`.
@@ -120,8 +124,7 @@ impl Session {
             }
             Phase::Finding(_) | Phase::Drafted(_) | Phase::Up(_) => {
                 ex.respond(now, id, bye.response(Status::OK));
-                self.settle_owed(ex, now);
-                self.drop_reoffer(ex, now, Status::REQUEST_TERMINATED);
+                self.let_go(ex, now);
                 self.answers.clear();
                 self.end(ex, EndedBy::Remote, None, &why, bye.headers);
             }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::leg::{Leg, Parcel};
-use super::{Phase, Session, Up, add};
+use super::leg::{Leg, Offers, Parcel};
+use super::{Owed, Phase, Session, Up, add};
 use crate::sip::agent::{EndedBy, Event, Exchange, InviteRequest, Purpose, Refused, ResolveError};
 use crate::sip::agent::{Errand, Sent, SessionId, push_allow};
 use crate::sip::body::{self, SDP};
@@ -194,14 +194,14 @@ impl Session {
     /// A 2xx: the first makes the session, those of other forks are acknowledged and ended (RFC 3261 section 13.2.2.4).
     fn handle_accepted(&mut self, ex: &mut Exchange, now: Instant, id: ClientId, source: Hop, response: Response) {
         let fork = to_tag(&response);
+        let number = response.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
         if self.accepted.is_none() {
             self.accepted = Some((id, now + ex.config.timers.give_up()));
         } else if let Some(leg) = self.legs.iter().find(|leg| leg.dialog.remote_tag() == fork) {
             // The leg of every 2xx that came before: early dialogs were dropped with the first.
-            leg.repeat_ack(ex);
+            leg.repeat_ack(ex, number);
             return;
         }
-        let number = response.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Calling(calling) if calling.given_up.is_none() && !self.gone.contains(&fork) => {
                 self.phase = Phase::Up(Up::default());
@@ -211,9 +211,9 @@ impl Session {
                 let wants_answer = calling.offerless && body.is_some();
                 if wants_answer {
                     let until = now + ex.config.limits.command;
-                    self.phase = Phase::Up(Up { owed: Some((number, until)), reoffer: None });
+                    self.phase = Phase::Up(Up { owed: Some(Owed { number, invite: id, until }) });
                 } else {
-                    self.acknowledge(ex, now, &fork, number, None);
+                    self.acknowledge(ex, now, &fork, number, id, None);
                 }
                 let Response { status, reason, headers, .. } = response;
                 let session = self.id;
@@ -235,7 +235,7 @@ impl Session {
                 };
                 if self.legs.len() < ex.config.limits.forks {
                     self.confirm_leg(ex, id, source, &response);
-                    self.acknowledge(ex, now, &fork, number, None);
+                    self.acknowledge(ex, now, &fork, number, id, None);
                     if !self.gone.contains(&fork) {
                         self.send_bye(ex, now, &fork, None);
                     }
@@ -269,17 +269,20 @@ impl Session {
     /// The user's answer to the offer in the 2xx: it goes into the ACK.
     pub(crate) fn ack_answer(&mut self, ex: &mut Exchange, now: Instant, sdp: Bytes) -> Result<(), Refused> {
         let Phase::Up(up) = &mut self.phase else { return self.refuse("answer the offer of the 2xx") };
-        let Some((number, _)) = up.owed.take() else { return self.refuse("answer the offer of the 2xx") };
-        if let Some(fork) = self.legs.first().map(|leg| leg.dialog.remote_tag().to_owned()) {
-            self.acknowledge(ex, now, &fork, number, Some(sdp));
+        let Some(Owed { number, invite, .. }) = up.owed.take() else {
+            return self.refuse("answer the offer of the 2xx");
+        };
+        if let Some(fork) = self.fork() {
+            self.acknowledge(ex, now, &fork, number, invite, Some(sdp));
         }
+        self.settle_offers(Offers::Settled);
         Ok(())
     }
 
     /// The program owes an answer for too long: the ACK goes without one, and the session ends.
     pub(super) fn owed_timeout(&mut self, ex: &mut Exchange, now: Instant) {
-        if let Phase::Up(Up { owed: Some((_, until)), .. }) = &self.phase
-            && *until <= now
+        if let Phase::Up(Up { owed: Some(owed) }) = &self.phase
+            && owed.until <= now
         {
             self.leave(ex, now, EndedBy::Timeout, "the program gave no answer in time", None);
         }
@@ -288,33 +291,44 @@ impl Session {
     /// Acknowledges what is still owed, so that the peer stops to repeat its 2xx.
     pub(super) fn settle_owed(&mut self, ex: &mut Exchange, now: Instant) {
         if let Phase::Up(up) = &mut self.phase
-            && let Some((number, _)) = up.owed.take()
-            && let Some(fork) = self.legs.first().map(|leg| leg.dialog.remote_tag().to_owned())
+            && let Some(Owed { number, invite, .. }) = up.owed.take()
+            && let Some(fork) = self.fork()
         {
-            self.acknowledge(ex, now, &fork, number, None);
+            self.acknowledge(ex, now, &fork, number, invite, None);
         }
     }
 
-    fn acknowledge(&mut self, ex: &mut Exchange, now: Instant, fork: &str, number: u32, sdp: Option<Bytes>) {
-        let (session, preferred, invite) = (self.id, self.preferred(ex), self.accepted.map(|(client, _)| client));
+    /// Sends the ACK with this CSeq number, with the credentials of its INVITE (RFC 3261 section 13.2.2.4).
+    pub(super) fn acknowledge(
+        &mut self,
+        ex: &mut Exchange,
+        now: Instant,
+        fork: &str,
+        number: u32,
+        invite: ClientId,
+        sdp: Option<Bytes>,
+    ) {
+        let (session, preferred) = (self.id, self.preferred(ex));
         let Some(leg) = self.leg_mut(fork) else { return };
         let mut ack = leg.dialog.ack(number);
-        // The same credentials as the INVITE (RFC 3261 section 13.2.2.4).
-        if let Some(sent) = invite.and_then(|invite| ex.sent(invite)) {
+        if let Some(sent) = ex.sent(invite) {
             ack.headers.copy(&sent.request.headers, &Name::Authorization);
             ack.headers.copy(&sent.request.headers, &Name::ProxyAuthorization);
         }
         if let Some(sdp) = sdp {
             ack = ack.with_body(SDP, sdp);
         }
-        leg.post(ex, now, session, preferred, Parcel::Ack(ack));
+        let posted = leg.post(ex, now, session, preferred, Parcel::Ack(ack));
+        self.posted(ex, posted);
     }
 
     fn add_leg(&mut self, ex: &Exchange, id: ClientId, source: Hop, response: &Response) {
         if let Some(sent) = ex.sent(id)
             && let Ok(dialog) = Dialog::of_caller(&sent.request, response)
         {
-            self.legs.push(Leg::new(dialog, source));
+            let offered = body::sdp(&sent.request.headers, &sent.request.body).is_some();
+            let offers = if offered { Offers::Sent } else { Offers::None };
+            self.legs.push(Leg::new(dialog, source, offers));
         }
     }
 

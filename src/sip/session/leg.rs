@@ -9,20 +9,39 @@ use crate::sip::dialog::Dialog;
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::message::Request;
 use crate::sip::target::Target;
+use crate::sip::transaction::ClientId;
 use crate::time::Instant;
+
+/// ACKs that are kept for the repetitions of their 2xx: re-INVITEs may follow each other faster than those end.
+const ACKS: usize = 4;
 
 /// One dialog.
 #[derive(Debug)]
 pub(super) struct Leg {
     pub(super) dialog: Dialog,
+    /// Where its offers and answers stand.
+    pub(super) offers: Offers,
     /// Where the message that made the dialog came from: the way when the peer's Contact or Record-Route cannot be
     /// looked up.
     origin: Hop,
     road: Road,
     /// What waits for the road, in order: an ACK must not be overtaken by the BYE behind it.
     waiting: VecDeque<Parcel>,
-    /// The ACK to the 2xx, sent again for each repetition of it.
-    ack: Option<(Hop, Bytes)>,
+    /// The ACKs to the last 2xx by their CSeq number, sent again for each repetition of it.
+    acks: VecDeque<(u32, Hop, Bytes)>,
+}
+
+/// Where the offers and answers of a dialog stand (RFC 3264 section 4, RFC 6337 section 2): one exchange at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offers {
+    /// The INVITE had no offer, and nobody has made one since.
+    None,
+    /// Our offer waits for its answer.
+    Sent,
+    /// The peer's offer waits for ours.
+    Received,
+    /// Both sides may offer.
+    Settled,
 }
 
 /// The way of the requests in a dialog.
@@ -38,13 +57,27 @@ enum Road {
 pub(super) enum Parcel {
     /// The ACK to a 2xx.
     Ack(Request),
-    /// A BYE.
-    Bye(Request, Option<AccountId>),
+    /// Anything else.
+    Letter(Box<Letter>),
 }
 
+/// A request with what makes it ready for its hop.
+#[derive(Debug)]
+pub(super) struct Letter {
+    pub(super) purpose: Purpose,
+    pub(super) account: Option<AccountId>,
+    pub(super) request: Request,
+    /// Does it carry our Contact: then the user part of it when there is no account.
+    pub(super) contact: Option<Option<String>>,
+}
+
+/// What became of a request that waited for its way: the transaction, or nothing if it could not be sent.
+pub(super) type Posted = (Purpose, Option<ClientId>);
+
 impl Leg {
-    pub(super) fn new(dialog: Dialog, origin: Hop) -> Self {
-        Self { dialog, origin, road: Road::Unknown, waiting: VecDeque::new(), ack: None }
+    pub(super) fn new(dialog: Dialog, origin: Hop, offers: Offers) -> Self {
+        let (waiting, acks) = (VecDeque::new(), VecDeque::new());
+        Self { dialog, offers, origin, road: Road::Unknown, waiting, acks }
     }
 
     /// Does nothing wait for the road?
@@ -59,7 +92,7 @@ impl Leg {
         }
     }
 
-    /// Sends a request in the dialog as soon as the way is known. Gives the number of BYEs that could not be sent.
+    /// Sends a request in the dialog as soon as the way is known; tells what was sent now.
     pub(super) fn post(
         &mut self,
         ex: &mut Exchange,
@@ -67,7 +100,7 @@ impl Leg {
         session: SessionId,
         preferred: Option<Transport>,
         parcel: Parcel,
-    ) -> usize {
+    ) -> Vec<Posted> {
         self.waiting.push_back(parcel);
         if let Road::Unknown = self.road {
             // A Contact that says no transport is reached by the one that the dialog uses.
@@ -79,47 +112,52 @@ impl Leg {
                 Err(_) => self.road = Road::Known(vec![self.origin]),
             }
         }
-        self.flush(ex, now, session)
+        self.flush(ex, now)
     }
 
-    /// The answer to the look-up. Gives the number of BYEs that could not be sent.
+    /// The answer to the look-up; tells what was sent now.
     pub(super) fn resolved(
         &mut self,
         ex: &mut Exchange,
         now: Instant,
-        session: SessionId,
         found: Result<Vec<Hop>, ResolveError>,
-    ) -> usize {
+    ) -> Vec<Posted> {
         if matches!(self.road, Road::Asked) {
             let hops = found.unwrap_or_default();
             self.road = Road::Known(if hops.is_empty() { vec![self.origin] } else { hops });
         }
-        self.flush(ex, now, session)
+        self.flush(ex, now)
     }
 
-    /// A 2xx came again: so goes the ACK, if it has gone before (RFC 3261 section 13.2.2.4).
-    pub(super) fn repeat_ack(&self, ex: &mut Exchange) {
-        if let Some((hop, bytes)) = &self.ack {
+    /// The 2xx with this CSeq number came again: so goes the ACK, if it has gone before (RFC 3261 section 13.2.2.4).
+    pub(super) fn repeat_ack(&self, ex: &mut Exchange, number: u32) {
+        if let Some((_, hop, bytes)) = self.acks.iter().find(|(cseq, ..)| *cseq == number) {
             ex.transmit(*hop, bytes.clone());
         }
     }
 
-    fn flush(&mut self, ex: &mut Exchange, now: Instant, session: SessionId) -> usize {
-        let Road::Known(hops) = &self.road else { return 0 };
-        let mut lost = 0;
+    fn flush(&mut self, ex: &mut Exchange, now: Instant) -> Vec<Posted> {
+        let Road::Known(hops) = &self.road else { return Vec::new() };
+        let mut posted = Vec::new();
         while let Some(parcel) = self.waiting.pop_front() {
             match parcel {
                 Parcel::Ack(request) => {
                     let hop = hops.first().copied().unwrap_or(self.origin);
-                    self.ack = Some(ex.send_ack(request, hop));
+                    let number = request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
+                    let (hop, bytes) = ex.send_ack(request, hop);
+                    self.acks.truncate(ACKS - 1);
+                    self.acks.push_front((number, hop, bytes));
                 }
-                Parcel::Bye(request, account) => {
-                    let sent = Sent::new(Purpose::Bye(session), account, request, hops.clone());
-                    let sent = sent.and_then(|sent| ex.send(now, sent).ok());
-                    lost += usize::from(sent.is_none());
+                Parcel::Letter(letter) => {
+                    let Letter { purpose, account, request, contact } = *letter;
+                    let sent = Sent::new(purpose, account, request, hops.clone()).map(|sent| match contact {
+                        Some(user) => sent.with_contact(user),
+                        None => sent,
+                    });
+                    posted.push((purpose, sent.and_then(|sent| ex.send(now, sent).ok())));
                 }
             }
         }
-        lost
+        posted
     }
 }

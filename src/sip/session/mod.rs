@@ -7,13 +7,16 @@
 //!                 └───────────┴─────────┴──── rejected, cancelled, timed out ──▶
 //! ```
 //!
-//! modify.rs is the re-INVITE of the peer, bye.rs every end, leg.rs one dialog and the way of its requests.
+//! modify.rs is the re-INVITE of the peer, reoffer.rs our own, inside.rs what else is asked within a session, bye.rs every
+//! end, leg.rs one dialog and the way of its requests.
 
 mod answer;
 mod bye;
+mod inside;
 mod invite;
 mod leg;
 mod modify;
+mod reoffer;
 
 use crate::sip::agent::AccountId;
 use crate::sip::agent::{EndedBy, Event, ResolveError, SessionId};
@@ -25,15 +28,19 @@ use crate::sip::params::Params;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::time::Instant;
 use answer::{Answer, Ringing};
+use inside::Question;
 use invite::{Calling, Draft};
-use leg::Leg;
+use leg::{Leg, Letter, Parcel, Posted};
 use modify::Reoffer;
+use reoffer::{Change, Clash};
 
 /// One session.
 #[derive(Debug)]
 pub(crate) struct Session {
     id: SessionId,
     account: Option<AccountId>,
+    /// Is the INVITE ours, and so the Call-ID?
+    outbound: bool,
     /// The user part of our Contact when there is no account.
     user: Option<String>,
     call_id: String,
@@ -48,6 +55,16 @@ pub(crate) struct Session {
     answers: Vec<Answer>,
     /// Our INVITE, while its 2xx can come again or from another fork, and until when.
     accepted: Option<(ClientId, Instant)>,
+    /// Our re-INVITEs that were accepted, as `accepted`.
+    reinvited: Vec<(ClientId, Instant)>,
+    /// The change of the peer that waits for the user.
+    reoffer: Option<Box<Reoffer>>,
+    /// Our change that waits for the peer.
+    change: Option<Change>,
+    /// Our change met another; it waits for its turn.
+    clash: Option<Clash>,
+    /// What the peer asked and the user has not replied to.
+    questions: Vec<Question>,
     /// Our BYEs without a final response.
     byes: usize,
     /// The deadline that the agent has noted.
@@ -74,10 +91,17 @@ enum Phase {
 /// An established session.
 #[derive(Debug, Default)]
 struct Up {
-    /// The CSeq number of our INVITE whose 2xx carried an offer: the ACK waits for the user's answer until then.
-    owed: Option<(u32, Instant)>,
-    /// The re-INVITE that waits for the user.
-    reoffer: Option<Box<Reoffer>>,
+    /// The 2xx to our INVITE carried an offer: the ACK waits for the user's answer.
+    owed: Option<Owed>,
+}
+
+/// An ACK that waits for the user's answer.
+#[derive(Clone, Copy, Debug)]
+struct Owed {
+    /// The CSeq number of the INVITE.
+    number: u32,
+    invite: ClientId,
+    until: Instant,
 }
 
 impl Session {
@@ -85,6 +109,7 @@ impl Session {
         Self {
             id,
             account,
+            outbound: !matches!(phase, Phase::Ringing(_)),
             user: None,
             call_id,
             tag,
@@ -93,6 +118,11 @@ impl Session {
             gone: Vec::new(),
             answers: Vec::new(),
             accepted: None,
+            reinvited: Vec::new(),
+            reoffer: None,
+            change: None,
+            clash: None,
+            questions: Vec::new(),
             byes: 0,
             noted: None,
         }
@@ -105,16 +135,16 @@ impl Session {
 
     /// Can nothing of the session matter any more?
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self.phase, Phase::Over)
-            && self.answers.is_empty()
-            && self.accepted.is_none()
-            && self.byes == 0
-            && self.legs.iter().all(Leg::is_idle)
+        self.is_quiet() && self.accepted.is_none() && self.reinvited.is_empty()
     }
 
     /// Is it over, with nothing left to send but repetitions of the ACK?
     pub(crate) fn is_quiet(&self) -> bool {
-        self.is_over() && self.answers.is_empty() && self.byes == 0 && self.legs.iter().all(Leg::is_idle)
+        self.is_over()
+            && self.answers.is_empty()
+            && self.change.is_none()
+            && self.byes == 0
+            && self.legs.iter().all(Leg::is_idle)
     }
 
     /// Is it over for the user?
@@ -130,14 +160,17 @@ impl Session {
             Phase::Drafted(draft) => Some(draft.until),
             Phase::Calling(calling) => calling.until,
             Phase::Ringing(ringing) => Some(ringing.poll_timeout()),
-            Phase::Up(up) => {
-                let reoffer = up.reoffer.as_ref().map(|reoffer| reoffer.until);
-                up.owed.map(|(_, until)| until).into_iter().chain(reoffer).min()
-            }
+            Phase::Up(up) => up.owed.map(|owed| owed.until),
         };
         let answers = self.answers.iter().map(|answer| answer.schedule.poll_timeout());
-        let accepted = self.accepted.map(|(_, until)| until);
-        answers.chain(phase).chain(accepted).min()
+        let accepted = self.accepted.iter().chain(&self.reinvited).map(|(_, until)| *until);
+        let questions = self.questions.iter().map(|question| question.until);
+        let changes = [
+            self.reoffer.as_ref().map(|reoffer| reoffer.until),
+            self.change.as_ref().and_then(|change| change.until),
+            self.clash.as_ref().and_then(|clash| clash.until),
+        ];
+        answers.chain(phase).chain(accepted).chain(questions).chain(changes.into_iter().flatten()).min()
     }
 
     /// Does what is due `now`.
@@ -148,7 +181,16 @@ impl Session {
             ex.forget(client);
             self.accepted = None;
         }
+        self.reinvited.retain(|(client, until)| {
+            if *until <= now {
+                ex.forget(*client);
+            }
+            *until > now
+        });
         self.repeat_answers(ex, now);
+        self.question_timeout(ex, now);
+        self.change_timeout(ex, now);
+        self.reoffer_timeout(ex, now);
         match &self.phase {
             Phase::Drafted(draft) if draft.until <= now => {
                 self.end(ex, EndedBy::Timeout, None, "the program gave no offer in time", Headers::new());
@@ -157,10 +199,7 @@ impl Session {
                 self.give_up_calling(ex, now);
             }
             Phase::Ringing(_) => self.ringing_timeout(ex, now),
-            Phase::Up(_) => {
-                self.owed_timeout(ex, now);
-                self.reoffer_timeout(ex, now);
-            }
+            Phase::Up(_) => self.owed_timeout(ex, now),
             _ => {}
         }
     }
@@ -173,10 +212,9 @@ impl Session {
         tag: &str,
         found: Result<Vec<Hop>, ResolveError>,
     ) {
-        let session = self.id;
         if let Some(leg) = self.leg_mut(tag) {
-            let lost = leg.resolved(ex, now, session, found);
-            self.byes = self.byes.saturating_sub(lost);
+            let posted = leg.resolved(ex, now, found);
+            self.posted(ex, posted);
         }
     }
 
@@ -192,8 +230,11 @@ impl Session {
     ) {
         match purpose {
             Purpose::Invite(_) => self.handle_invite_response(ex, now, id, source, response),
-            Purpose::Bye(_) if response.status.is_final() => self.byes = self.byes.saturating_sub(1),
-            Purpose::Bye(_) | Purpose::Register(_) => {}
+            Purpose::Reinvite(_) => self.handle_change_response(ex, now, id, source, response),
+            _ if !response.status.is_final() => {}
+            Purpose::Bye(_) => self.byes = self.byes.saturating_sub(1),
+            Purpose::Inside(_, request) => self.handle_reply(ex, now, request, source, response),
+            Purpose::Register(_) => {}
         }
     }
 
@@ -202,6 +243,8 @@ impl Session {
         match (purpose, &self.phase) {
             (Purpose::Invite(_), Phase::Calling(calling)) => calling.given_up.is_none(),
             (Purpose::Bye(_), _) => true,
+            (Purpose::Reinvite(_), Phase::Up(_)) => true,
+            (Purpose::Inside(..), _) => !self.is_over(),
             _ => false,
         }
     }
@@ -213,20 +256,51 @@ impl Session {
                 calling.cseq += 1;
                 Some(calling.cseq)
             }
-            (Purpose::Bye(_), _) => {
+            (Purpose::Invite(_) | Purpose::Register(_), _) => None,
+            _ => {
                 let tag = request.headers.to().ok()?.tag().unwrap_or_default().to_owned();
                 Some(self.leg_mut(&tag)?.dialog.next_cseq())
             }
-            _ => None,
         }
     }
 
     /// A request was sent again as another transaction.
     pub(crate) fn retried(&mut self, purpose: Purpose, id: ClientId) {
-        if let (Purpose::Invite(_), Phase::Calling(calling)) = (purpose, &mut self.phase) {
-            calling.client = Some(id);
-            // The forks of the request before are gone (RFC 3261 section 12.3).
-            self.legs.clear();
+        match (purpose, &mut self.phase) {
+            (Purpose::Invite(_), Phase::Calling(calling)) => {
+                calling.client = Some(id);
+                // The forks of the request before are gone (RFC 3261 section 12.3).
+                self.legs.clear();
+            }
+            (Purpose::Reinvite(_), _) => {
+                if let Some(change) = &mut self.change {
+                    change.client = Some(id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends a request in the dialog with `tag`, with our Contact where `contact` says so.
+    fn post(&mut self, ex: &mut Exchange, now: Instant, tag: &str, purpose: Purpose, request: Request, contact: bool) {
+        let (session, preferred, account) = (self.id, self.preferred(ex), self.account);
+        let contact = contact.then(|| self.user.clone());
+        let Some(leg) = self.leg_mut(tag) else { return };
+        let letter = Letter { purpose, account, request, contact };
+        let posted = leg.post(ex, now, session, preferred, Parcel::Letter(Box::new(letter)));
+        self.posted(ex, posted);
+    }
+
+    /// What waited for its way has gone, or could not.
+    fn posted(&mut self, ex: &mut Exchange, posted: Vec<Posted>) {
+        for (purpose, client) in posted {
+            match (purpose, client) {
+                (_, Some(client)) => self.retried(purpose, client),
+                (Purpose::Bye(_), None) => self.byes = self.byes.saturating_sub(1),
+                (Purpose::Reinvite(_), None) => self.change_lost(ex),
+                (Purpose::Inside(_, request), None) => self.question_lost(ex, request),
+                (_, None) => {}
+            }
         }
     }
 
@@ -263,10 +337,8 @@ impl Session {
                 let response = ex.capabilities(&request, self.account, source);
                 ex.respond(now, id, response);
             }
-            // The agent lets no other method through.
-            _ => {
-                ex.respond(now, id, request.response(Status::CALL_DOES_NOT_EXIST));
-            }
+            // The agent lets no method through that is not served.
+            _ => self.handle_question(ex, now, id, source, request),
         }
     }
 
@@ -283,6 +355,7 @@ impl Session {
     fn end(&mut self, ex: &mut Exchange, by: EndedBy, status: Option<Status>, reason: &str, headers: Headers) {
         if !self.is_over() {
             self.phase = Phase::Over;
+            self.clash = None;
             ex.tell(Event::Ended { session: self.id, by, status, reason: reason.to_owned(), headers });
         }
     }

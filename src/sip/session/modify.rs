@@ -33,24 +33,24 @@ impl Session {
         source: Hop,
         invite: Request,
     ) {
-        let waits = self.awaits_answer() || self.unacknowledged() >= UNACKNOWLEDGED;
-        match &mut self.phase {
-            // The INVITE that made the dialog is not answered yet, or another re-INVITE is not: 500 with a
-            // Retry-After of 0 to 10 s.
+        let waits = self.change.is_some() || self.awaits_answer() || self.unacknowledged() >= UNACKNOWLEDGED;
+        match &self.phase {
+            // The INVITE that made the dialog is not answered yet, or another change is not: 500 with a Retry-After of
+            // 0 to 10 s.
             Phase::Ringing(_) => self.retry_later(ex, now, id, &invite),
-            Phase::Up(up) if up.reoffer.is_some() => self.retry_later(ex, now, id, &invite),
-            // Our INVITE is under way: both sides would offer at once. The same while the answer to our own offer
-            // has to come with an ACK (RFC 5407 section 3.1.5), and while we owe one.
+            Phase::Up(_) if self.reoffer.is_some() => self.retry_later(ex, now, id, &invite),
+            // An INVITE or offer of ours is under way: both sides would offer at once. The same while the answer to our
+            // own offer has to come with an ACK (RFC 5407 section 3.1.5), and while we owe one.
             Phase::Up(up) if up.owed.is_some() || waits => {
                 ex.respond(now, id, invite.response(Status::REQUEST_PENDING));
             }
             Phase::Calling(_) => {
                 ex.respond(now, id, invite.response(Status::REQUEST_PENDING));
             }
-            Phase::Up(up) => {
+            Phase::Up(_) => {
                 let (offer, headers) = (body::sdp(&invite.headers, &invite.body), invite.headers.clone());
                 let until = now + ex.config.limits.command;
-                up.reoffer = Some(Box::new(Reoffer { server: id, invite, source, until }));
+                self.reoffer = Some(Box::new(Reoffer { server: id, invite, source, until }));
                 ex.pending(id, self.id);
                 ex.tell(Event::Reoffer { session: self.id, offer, headers });
             }
@@ -60,7 +60,8 @@ impl Session {
         }
     }
 
-    fn retry_later(&self, ex: &mut Exchange, now: Instant, id: ServerId, invite: &Request) {
+    /// 500 with a Retry-After of 0 to 10 s (RFC 3261 section 14.2).
+    pub(super) fn retry_later(&self, ex: &mut Exchange, now: Instant, id: ServerId, invite: &Request) {
         let mut response = invite.response(Status::SERVER_INTERNAL_ERROR);
         response.headers.push(Name::RetryAfter, ex.random.range(0, 11).to_string());
         ex.respond(now, id, response);
@@ -68,7 +69,7 @@ impl Session {
 
     /// The user accepts the change: the peer's Contact becomes the target (RFC 6141 section 4.6), the 2xx goes out.
     pub(crate) fn accept_reoffer(&mut self, ex: &mut Exchange, now: Instant, sdp: Bytes) -> Result<(), Refused> {
-        let Some(reoffer) = self.take_reoffer() else { return self.refuse("accept a change: none is asked for") };
+        let Some(reoffer) = self.reoffer.take() else { return self.refuse("accept a change: none is asked for") };
         if let Some(leg) = self.legs.first_mut()
             && leg.dialog.refresh(&reoffer.invite.headers)
         {
@@ -90,7 +91,7 @@ impl Session {
         if !(300..700).contains(&status.code()) {
             return Err(Refused::Status(status.code(), "300 to 699, such as 488"));
         }
-        let Some(reoffer) = self.take_reoffer() else { return self.refuse("refuse a change: none is asked for") };
+        let Some(reoffer) = self.reoffer.take() else { return self.refuse("refuse a change: none is asked for") };
         let mut response = reoffer.invite.response(status);
         add(&mut response.headers, extra);
         ex.respond(now, reoffer.server, response);
@@ -99,17 +100,13 @@ impl Session {
 
     /// CANCEL came for the re-INVITE: the session goes on as it was.
     pub(super) fn reoffer_cancelled(&mut self, ex: &mut Exchange, now: Instant, id: ServerId) {
-        if let Phase::Up(up) = &self.phase
-            && up.reoffer.as_ref().is_some_and(|reoffer| reoffer.server == id)
-        {
+        if self.reoffer.as_ref().is_some_and(|reoffer| reoffer.server == id) {
             self.withdraw_reoffer(ex, now, Status::REQUEST_TERMINATED);
         }
     }
 
     pub(super) fn reoffer_timeout(&mut self, ex: &mut Exchange, now: Instant) {
-        if let Phase::Up(up) = &self.phase
-            && up.reoffer.as_ref().is_some_and(|reoffer| reoffer.until <= now)
-        {
+        if self.reoffer.as_ref().is_some_and(|reoffer| reoffer.until <= now) {
             self.withdraw_reoffer(ex, now, Status::SERVER_INTERNAL_ERROR);
         }
     }
@@ -122,16 +119,9 @@ impl Session {
 
     /// Answers the re-INVITE that waits, if one does, with a refusal.
     pub(super) fn drop_reoffer(&mut self, ex: &mut Exchange, now: Instant, status: Status) -> bool {
-        let Some(reoffer) = self.take_reoffer() else { return false };
+        let Some(reoffer) = self.reoffer.take() else { return false };
         let response: Response = reoffer.invite.response(status);
         ex.respond(now, reoffer.server, response);
         true
-    }
-
-    fn take_reoffer(&mut self) -> Option<Box<Reoffer>> {
-        match &mut self.phase {
-            Phase::Up(up) => up.reoffer.take(),
-            _ => None,
-        }
     }
 }

@@ -1,0 +1,225 @@
+//! Our change of an established session (RFC 3261 section 14.1).
+//!
+//! ```text
+//!  reoffer() ─▶ Change ─┬─ 2xx ─▶ ACK ─▶ OfferAccepted
+//!                ▲      ├─ 491, 500 with Retry-After ─▶ Clash ── its time ─▶ OfferDue
+//!                │      ├─ 481, 408, no response ─▶ BYE
+//!                │      └─ another refusal ─▶ OfferRefused
+//!                └─ user, with an offer that knows what the other side changed meanwhile
+//! ```
+
+use bytes::Bytes;
+
+use super::leg::Offers;
+use super::{Owed, Phase, Session};
+use crate::sip::agent::{EndedBy, Event, Exchange, Purpose, Refused, push_allow};
+use crate::sip::body::{self, SDP};
+use crate::sip::header::{Headers, Name};
+use crate::sip::hop::Hop;
+use crate::sip::message::{Method, Response, Status};
+use crate::sip::transaction::ClientId;
+use crate::time::{Duration, Instant};
+
+/// How often one change meets another before it counts as refused: two sides that draw lots as RFC 3261 section 14.1
+/// says never get there.
+const CLASHES: u8 = 8;
+
+/// The longest Retry-After that a change waits for; a longer one is a refusal.
+const PATIENCE: Duration = Duration::from_secs(32);
+
+/// A change of ours that waits for the peer.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// INVITE or UPDATE.
+    pub(super) method: Method,
+    /// Did it carry an offer?
+    pub(super) offered: bool,
+    pub(super) client: Option<ClientId>,
+    /// When it is cancelled: the peer said that it works on it, and nothing since.
+    pub(super) until: Option<Instant>,
+}
+
+/// Changes that met others in a row.
+#[derive(Debug)]
+pub(super) struct Clash {
+    count: u8,
+    /// When the next attempt is due; none while it is under way.
+    pub(super) until: Option<Instant>,
+}
+
+impl Session {
+    /// Sends a re-INVITE, with an offer or without.
+    pub(crate) fn reoffer(&mut self, ex: &mut Exchange, now: Instant, sdp: Option<Bytes>) -> Result<(), Refused> {
+        let Phase::Up(up) = &self.phase else { return self.refuse("be changed") };
+        let busy = self.change.is_some()
+            || self.reoffer.is_some()
+            || self.clash.as_ref().is_some_and(|clash| clash.until.is_some())
+            || up.owed.is_some()
+            || self.unacknowledged() > 0;
+        let Some(leg) = self.legs.first_mut() else { return self.refuse("be changed") };
+        if busy {
+            return Err(Refused::Busy(self.id));
+        }
+        let tag = leg.dialog.remote_tag().to_owned();
+        let mut invite = leg.dialog.request(Method::Invite);
+        push_allow(&mut invite.headers);
+        invite.headers.push(Name::Accept, SDP);
+        leg.offers = if sdp.is_some() { Offers::Sent } else { Offers::None };
+        self.change = Some(Change { method: Method::Invite, offered: sdp.is_some(), client: None, until: None });
+        if let Some(sdp) = sdp {
+            invite = invite.with_body(SDP, sdp);
+        }
+        self.post(ex, now, &tag, Purpose::Reinvite(self.id), invite, true);
+        Ok(())
+    }
+
+    /// A response to our change, or the 408 or 503 that stands for none (without a source).
+    pub(super) fn handle_change_response(
+        &mut self,
+        ex: &mut Exchange,
+        now: Instant,
+        id: ClientId,
+        source: Option<Hop>,
+        response: Response,
+    ) {
+        if response.status.is_provisional() {
+            if let Some(change) = &mut self.change
+                && change.method == Method::Invite
+            {
+                change.until = Some(now + ex.config.limits.progress);
+            }
+            return;
+        }
+        let Ok(cseq) = response.headers.cseq() else { return };
+        let invite = cseq.method == Method::Invite;
+        if self.reinvited.iter().any(|(client, _)| *client == id) {
+            if let Some(leg) = self.legs.first() {
+                leg.repeat_ack(ex, cseq.number);
+            }
+            return;
+        }
+        let Some(change) = self.change.take() else { return };
+        if response.status.is_success() {
+            if invite {
+                self.reinvited.push((id, now + ex.config.timers.give_up()));
+            }
+            self.change_accepted(ex, now, id, cseq.number, &change, response);
+        } else {
+            self.settle_offers(Offers::Settled);
+            self.change_refused(ex, now, source.is_some(), response);
+        }
+    }
+
+    fn change_accepted(
+        &mut self,
+        ex: &mut Exchange,
+        now: Instant,
+        id: ClientId,
+        number: u32,
+        change: &Change,
+        response: Response,
+    ) {
+        self.clash = None;
+        let Some(leg) = self.legs.first_mut() else { return };
+        let tag = leg.dialog.remote_tag().to_owned();
+        if leg.dialog.refresh(&response.headers) {
+            leg.forget_road();
+        }
+        let invite = change.method == Method::Invite;
+        let body = body::sdp(&response.headers, &response.body);
+        let wants_answer = invite && !change.offered && body.is_some();
+        match &mut self.phase {
+            Phase::Up(up) if wants_answer => {
+                let until = now + ex.config.limits.command;
+                up.owed = Some(Owed { number, invite: id, until });
+                self.settle_offers(Offers::Received);
+            }
+            _ => {
+                if invite {
+                    self.acknowledge(ex, now, &tag, number, id, None);
+                }
+                self.settle_offers(Offers::Settled);
+            }
+        }
+        if !self.is_over() {
+            ex.tell(Event::OfferAccepted { session: self.id, body, wants_answer, headers: response.headers });
+        }
+    }
+
+    fn change_refused(&mut self, ex: &mut Exchange, now: Instant, answered: bool, response: Response) {
+        if !matches!(self.phase, Phase::Up(_)) {
+            return;
+        }
+        let Response { status, reason, headers, .. } = response;
+        // RFC 3261 section 12.2.1.2: there is no dialog any more.
+        if matches!(status, Status::CALL_DOES_NOT_EXIST | Status::REQUEST_TIMEOUT) {
+            let (by, why) = match answered {
+                true => (EndedBy::Remote, "the far end does not know the call any more"),
+                false => (EndedBy::Timeout, "the far end did not answer a change of the call"),
+            };
+            self.clash = None;
+            return self.leave(ex, now, by, why, None);
+        }
+        let count = self.clash.take().map_or(0, |clash| clash.count);
+        match self.wait(ex, status, &headers).filter(|_| answered && count < CLASHES) {
+            Some(wait) => {
+                let until = now + wait;
+                self.clash = Some(Clash { count: count + 1, until: Some(until) });
+                ex.tell(Event::OfferClashed { session: self.id, until });
+            }
+            None => ex.tell(Event::OfferRefused { session: self.id, status, reason, headers }),
+        }
+    }
+
+    /// How long a change waits after this refusal; `None`: it is final.
+    fn wait(&self, ex: &mut Exchange, status: Status, headers: &Headers) -> Option<Duration> {
+        // In units of 10 ms: 2.1 to 4 s for who made the Call-ID, 0 to 2 s for the other (RFC 3261 section 14.1).
+        let (low, high) = if self.outbound { (210, 401) } else { (0, 201) };
+        match status {
+            Status::REQUEST_PENDING => Some(Duration::from_millis(10 * ex.random.range(low, high))),
+            Status::SERVER_INTERNAL_ERROR => {
+                headers.retry_after().filter(|wait| *wait <= PATIENCE).map(|wait| wait.max(Duration::from_millis(10)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Our change could not even be sent.
+    pub(super) fn change_lost(&mut self, ex: &mut Exchange) {
+        if self.change.take().is_some() && !self.is_over() {
+            self.clash = None;
+            self.settle_offers(Offers::Settled);
+            let (status, reason) = (Status::SERVICE_UNAVAILABLE, "too many requests are under way".to_owned());
+            ex.tell(Event::OfferRefused { session: self.id, status, reason, headers: Headers::new() });
+        }
+    }
+
+    pub(super) fn change_timeout(&mut self, ex: &mut Exchange, now: Instant) {
+        if let Some(change) = &mut self.change
+            && change.until.is_some_and(|until| until <= now)
+        {
+            change.until = None;
+            if let Some(client) = change.client {
+                ex.cancel(now, client, &Headers::new());
+            }
+        }
+        if let Some(clash) = &mut self.clash
+            && clash.until.is_some_and(|until| until <= now)
+        {
+            clash.until = None;
+            ex.tell(Event::OfferDue { session: self.id });
+        }
+    }
+
+    /// Where the offers of the established dialog stand now.
+    pub(super) fn settle_offers(&mut self, offers: Offers) {
+        if let Some(leg) = self.legs.first_mut() {
+            leg.offers = offers;
+        }
+    }
+
+    /// The remote tag of the first dialog: of the only one, once the session is established.
+    pub(super) fn fork(&self) -> Option<String> {
+        self.legs.first().map(|leg| leg.dialog.remote_tag().to_owned())
+    }
+}
