@@ -167,8 +167,7 @@ fn the_codec_and_the_address_change() {
 
 #[test]
 fn a_change_that_the_far_end_cannot_follow_is_told_and_leaves_the_call() {
-    let mut bob_only = MediaOptions::default();
-    bob_only.codecs = vec![Codec::Pcmu];
+    let bob_only = MediaOptions { codecs: vec![Codec::Pcmu], ..MediaOptions::default() };
     let mut world = World::with_media(35, MediaOptions::default(), bob_only);
     let (ann, bob) = world.talk();
     change(&mut world, ANN, ann, Change::Codecs(vec![Codec::Opus])).unwrap();
