@@ -69,15 +69,12 @@ impl Agent {
             return;
         }
         let inside = request.headers.to().is_ok_and(|to| to.tag().is_some());
-        if inside {
-            match self.session_in(&request) {
-                Some(session) => {
-                    self.with_session(session, |session, ex| session.handle_request(ex, now, id, source, request));
-                }
-                None => {
-                    self.exchange.respond(now, id, request.response(Status::CALL_DOES_NOT_EXIST));
-                }
-            }
+        if let Some(session) = self.session_in(&request) {
+            self.with_session(session, |session, ex| session.handle_request(ex, now, id, source, request));
+            return;
+        }
+        if inside && !may_begin_anew(&request) {
+            self.exchange.respond(now, id, request.response(Status::CALL_DOES_NOT_EXIST));
             return;
         }
         if merged {
@@ -180,6 +177,14 @@ impl Agent {
         let tag = request.headers.to().ok()?.tag()?.to_owned();
         self.dialogs.get(&(call_id, tag)).copied()
     }
+}
+
+/// May a request with the To tag of a dialog that is not here begin one (RFC 3261 section 12.2.2 leaves that to us)? In a
+/// dialog of ours it would be for our Contact, which is an address; an INVITE for a name never was in one, and gets the
+/// chance that its tag is a left-over of its sender.
+fn may_begin_anew(request: &Request) -> bool {
+    let to_name = request.uri.host().is_some_and(|host| host.ip().is_none());
+    request.method == Method::Invite && to_name
 }
 
 impl Exchange {

@@ -64,7 +64,8 @@ impl Session {
         source: Hop,
         invite: Request,
     ) -> Result<Self, HeaderError> {
-        let tag = ex.random.token(12);
+        // A tag that came with an INVITE that begins a dialog has to go back with the responses (RFC 3261 section 8.2.6.2).
+        let tag = invite.headers.to()?.tag().map_or_else(|| ex.random.token(12), str::to_owned);
         let dialog = Dialog::of_callee(&invite, &tag)?;
         let (from, to) = (invite.headers.from()?, invite.headers.to()?);
         let ringing = ex.config.limits.ringing;
@@ -124,6 +125,9 @@ impl Session {
         let (server, source, invite) = (ringing.server, ringing.source, ringing.invite.clone());
         self.phase = Phase::Up(Up::default());
         self.accept(ex, now, server, source, &invite, sdp);
+        if let Some(answer) = self.answers.last_mut() {
+            answer.first = true;
+        }
         Ok(())
     }
 
@@ -146,7 +150,7 @@ impl Session {
             response,
             schedule: Unacknowledged::answer(now, &ex.config.timers),
             offered: body::sdp(&invite.headers, &invite.body).is_none(),
-            first: invite.headers.to().is_ok_and(|to| to.tag().is_none()),
+            first: false,
             then_bye: None,
         });
     }
