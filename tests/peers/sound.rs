@@ -87,20 +87,23 @@ pub struct Likeness {
     pub spectrum: f32,
     /// Where `sent` starts in `heard`, seconds (negative: its start was not heard).
     pub offset: f64,
+    /// How much `heard` was stretched or shortened in all, seconds.
+    pub moved: f64,
     /// Share of `sent` that `heard` covers.
     pub covered: f32,
 }
 
 /// Compares two sounds. `heard` may start late, end early and hold more.
 ///
-/// Aligned piece by piece: a jitter buffer that adapts moves what follows, and is right to do so.
+/// Aligned piece by piece, for a jitter buffer that adapts moves what follows; `moved` tells by how much, and the caller
+/// judges whether the network gave it reason to.
 pub fn likeness(sent: &Sound, heard: &Sound) -> Likeness {
     const PIECE: usize = 4_000;
     const REACH: isize = 800;
     let (sent, heard) = (sent.at_rate(8_000).samples, heard.at_rate(8_000).samples);
     let offset = best_offset(&sent, &heard);
     let (mut a, mut b) = (Vec::new(), Vec::new());
-    let mut moved = offset;
+    let (mut moved, mut all) = (offset, 0);
     for (number, piece) in sent.chunks(PIECE).enumerate() {
         let start = (number * PIECE) as isize;
         let from = (start + moved - REACH).max(0) as usize;
@@ -112,6 +115,7 @@ pub fn likeness(sent: &Sound, heard: &Sound) -> Likeness {
         if level(piece) > 0.01 {
             let found = from as isize + best_offset(piece, &heard[from..to]) - start;
             if (found - moved).abs() <= REACH {
+                all += (found - moved).abs();
                 moved = found;
             }
         }
@@ -126,6 +130,7 @@ pub fn likeness(sent: &Sound, heard: &Sound) -> Likeness {
         waveform: pearson(&a, &b),
         spectrum: pearson(&bands(&a), &bands(&b)),
         offset: offset as f64 / 8_000.0,
+        moved: all as f64 / 8_000.0,
         covered: a.len() as f32 / sent.len().max(1) as f32,
     }
 }
@@ -195,7 +200,8 @@ fn likeness_tells_speech_from_other_speech() {
     let mut stretched = caller.clone();
     stretched.samples.splice(40_000..40_000, vec![0.0; 320]);
     let moved = likeness(&caller, &stretched);
-    assert!(moved.waveform > 0.95, "{moved:?}");
+    assert!(moved.waveform > 0.95 && (moved.moved - 0.02).abs() < 0.001, "{moved:?}");
+    assert_eq!(likeness(&caller, &caller).moved, 0.0);
     let other = likeness(&caller, &answerer);
     assert!(other.waveform < 0.3 && other.spectrum < 0.6, "{other:?}");
 }

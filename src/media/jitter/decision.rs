@@ -74,9 +74,6 @@ pub(super) enum Change {
     Lengthen(usize),
 }
 
-/// A pull earlier than needed is given up only when this much more than it is free: estimates breathe.
-const RELUCTANCE: i64 = 2_000;
-
 /// The rhythm in which audio is pulled.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rhythm {
@@ -131,8 +128,9 @@ impl Rhythm {
         Some(next + self.micros(needed - position) - transit)
     }
 
-    /// The change that makes the slack, µs, small but not negative; `lead` and `packet` as in [`Rhythm::slack`].
-    pub(super) fn change(&self, slack: i64, lead: i64, packet: i64) -> Change {
+    /// The change that makes the slack, µs, small but not negative; `lead` and `packet` as in [`Rhythm::slack`]. A pull
+    /// is given up only when `reluctance` µs more than it are free.
+    pub(super) fn change(&self, slack: i64, lead: i64, packet: i64, reluctance: i64) -> Change {
         let grid = self.grid(packet);
         let step = self.micros(grid).max(1);
         let rest = lead.rem_euclid(grid);
@@ -140,7 +138,7 @@ impl Rhythm {
             let steps = (-slack + step - 1) / step;
             return Change::Lengthen((steps * grid - rest) as usize);
         }
-        let steps = (slack - RELUCTANCE).max(0) / step;
+        let steps = (slack - reluctance).max(0) / step;
         match (rest + steps * grid) as usize {
             0 => Change::None,
             surplus => Change::Shorten(surplus),
@@ -206,14 +204,16 @@ mod tests {
     #[test]
     fn the_change_leaves_the_least_delay_that_is_in_time() {
         let rhythm = rhythm();
-        assert_eq!(rhythm.change(15_000, 0, 160), Change::None);
-        assert_eq!(rhythm.change(15_000, 40, 160), Change::Shorten(40));
-        assert_eq!(rhythm.change(21_000, 0, 160), Change::None, "reluctant");
-        assert_eq!(rhythm.change(25_000, 0, 160), Change::Shorten(160));
-        assert_eq!(rhythm.change(45_000, 80, 160), Change::Shorten(400));
-        assert_eq!(rhythm.change(-1, 0, 160), Change::Lengthen(160));
-        assert_eq!(rhythm.change(-1, 40, 160), Change::Lengthen(120));
-        assert_eq!(rhythm.change(-30_000, 0, 160), Change::Lengthen(320));
+        assert_eq!(rhythm.change(15_000, 0, 160, 2_000), Change::None);
+        assert_eq!(rhythm.change(15_000, 40, 160, 2_000), Change::Shorten(40));
+        assert_eq!(rhythm.change(21_000, 0, 160, 2_000), Change::None, "reluctant");
+        assert_eq!(rhythm.change(25_000, 0, 160, 2_000), Change::Shorten(160));
+        assert_eq!(rhythm.change(45_000, 80, 160, 2_000), Change::Shorten(400));
+        assert_eq!(rhythm.change(35_000, 0, 160, 18_000), Change::None, "little is known yet");
+        assert_eq!(rhythm.change(45_000, 0, 160, 18_000), Change::Shorten(160));
+        assert_eq!(rhythm.change(-1, 0, 160, 2_000), Change::Lengthen(160));
+        assert_eq!(rhythm.change(-1, 40, 160, 2_000), Change::Lengthen(120));
+        assert_eq!(rhythm.change(-30_000, 0, 160, 2_000), Change::Lengthen(320));
     }
 
     #[test]

@@ -38,6 +38,13 @@ const SHIFT: Duration = Duration::from_secs(2);
 const SETTLING: Duration = Duration::from_secs(1);
 /// How much earlier, µs.
 const EARLIER: i64 = 10_000;
+/// Delay is given up only when this much more of it is free, µs: estimates breathe; ...
+const RELUCTANCE: i64 = 2_000;
+/// ... at the start of a stream this much, µs, for the first packets do not tell what the network does: what is cut out
+/// at once has to be put back at the next late packet, ...
+const FIRST_RELUCTANCE: i64 = 20_000;
+/// ... falling over so much media.
+const ACQUAINTANCE: Duration = Duration::from_secs(2);
 
 /// The memory of transits of one stream.
 #[derive(Clone, Debug)]
@@ -49,6 +56,8 @@ pub(super) struct Delay {
     /// Lower edge of the first bucket, µs of transit.
     anchor: i64,
     since: Option<Instant>,
+    /// Media received since the start, up to [`ACQUAINTANCE`].
+    known: Duration,
     usual: i64,
     late: i64,
     /// Highest transit of each of the last seconds, and which second was the last.
@@ -68,6 +77,7 @@ impl Delay {
             unit: 1.0,
             anchor: 0,
             since: None,
+            known: Duration::ZERO,
             usual: 0,
             late: 0,
             highest: [None; RECENT],
@@ -80,13 +90,14 @@ impl Delay {
     /// Forgets everything: the stream starts over.
     pub(super) fn restart(&mut self) {
         self.clear();
-        (self.since, self.spike) = (None, None);
+        (self.since, self.spike, self.known) = (None, None, Duration::ZERO);
         (self.highest, self.spikes) = ([None; RECENT], [None; SPIKES]);
     }
 
     /// A packet that holds `length` of media came at `now` with `transit` µs.
     pub(super) fn observe(&mut self, now: Instant, transit: i64, length: Duration) {
         self.remember(now, transit);
+        self.known = (self.known + length).min(ACQUAINTANCE);
         let first = *self.since.get_or_insert(now);
         let settling = now.since(first) < SETTLING;
         if self.total > 0.0 && settling && transit < self.anchor - EARLIER {
@@ -112,6 +123,12 @@ impl Delay {
     /// The transit of the quickest packets, µs; `None` before the first packet.
     pub(super) fn usual_transit(&self) -> Option<i64> {
         (self.total > 0.0).then_some(self.usual)
+    }
+
+    /// How much more than a pull has to be free before that pull is given up, µs.
+    pub(super) fn reluctance(&self) -> i64 {
+        let unknown = ACQUAINTANCE.saturating_sub(self.known).as_micros() as i64;
+        RELUCTANCE + (FIRST_RELUCTANCE - RELUCTANCE) * unknown / ACQUAINTANCE.as_micros() as i64
     }
 
     /// True for a packet that must not count.

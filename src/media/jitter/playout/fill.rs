@@ -161,7 +161,7 @@ impl Playout {
         let transit = late.min(usual + longest) + copies;
         let lead = (self.audio.len() - self.heard) as i64 - pull as i64;
         let change = |transit: i64| match self.rhythm.slack(lead, position, self.length, transit) {
-            Some(slack) => (slack, self.rhythm.change(slack, lead, self.length)),
+            Some(slack) => (slack, self.rhythm.change(slack, lead, self.length, self.delay.reluctance())),
             None => (0, Change::None),
         };
         let newest = self.newest.map_or(transit, |(_, _, transit)| transit);
