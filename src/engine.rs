@@ -22,11 +22,12 @@ use crate::sip::agent::{
     self, Account, AccountId, Agent, AgentConfig, Invitation, InviteRequest, ResolveError, ResolveId, SessionId,
 };
 use crate::sip::hop::Hop;
+use crate::sip::identity::Presented;
 use crate::sip::message::Status;
 use crate::sip::registration;
 use crate::sip::wire::{Malformed, StreamItem};
 use crate::time::{Duration, Instant, Wall};
-use address::{bare, caller};
+use address::bare;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// What an engine is told once.
@@ -47,6 +48,8 @@ pub struct Engine {
     accounts: Vec<Account>,
     registrations: BTreeMap<AccountId, registration::State>,
     media: MediaOptions,
+    /// What calls to an account may use, where that differs.
+    account_media: BTreeMap<AccountId, MediaOptions>,
     wall: Wall,
     random: Random,
     next_call: u64,
@@ -63,6 +66,7 @@ impl Engine {
             accounts: Vec::new(),
             registrations: BTreeMap::new(),
             media: config.media,
+            account_media: BTreeMap::new(),
             wall,
             random,
             next_call: 1,
@@ -96,6 +100,11 @@ impl Engine {
         self.agent.add_account(account)
     }
 
+    /// Says what calls that come in for an account may use, in place of what all calls may.
+    pub fn set_account_media(&mut self, account: AccountId, media: MediaOptions) {
+        self.account_media.insert(account, media);
+    }
+
     /// Registers an account and keeps it registered.
     ///
     /// # Errors
@@ -123,17 +132,17 @@ impl Engine {
     pub fn dial(&mut self, now: Instant, dial: Dial) -> Result<CallId, Refused> {
         let account = self.accounts.get(dial.account.0 as usize).ok_or(agent::Refused::NoAccount(dial.account))?;
         let aor = account.aor.clone();
-        let from = dial.from_number.as_ref().and_then(|number| caller(account, number));
-        let caller_uri = from.as_ref().map_or_else(|| aor.clone(), |from| from.uri.clone());
-        let number = caller_uri.user().map(|user| user.into_owned());
-        let request =
-            InviteRequest { account: Some(dial.account), target: dial.target.clone(), from, headers: dial.headers };
+        let Presented { from, caller, headers } = account.present(dial.from_number.as_deref())?;
+        let number = caller.user().map(|user| user.into_owned());
+        let target = address::dialled(account, dial.target)?;
+        let headers = [headers, account.headers.clone(), dial.headers].concat();
+        let request = InviteRequest { account: Some(dial.account), target: target.clone(), from, headers };
         let session = self.agent.invite(now, request)?;
         let start = Start {
             id: self.next_id(),
             session,
-            from: bare(&caller_uri),
-            to: bare(&dial.target),
+            from: bare(&caller),
+            to: bare(&target),
             number,
             account: Some(bare(&aor)),
             options: dial.media,
@@ -336,21 +345,23 @@ impl Engine {
     }
 
     fn incoming(&mut self, now: Instant, session: SessionId, invitation: &Invitation) {
-        let account = invitation.account.and_then(|account| self.accounts.get(account.0 as usize));
-        let called = &invitation.to.uri;
+        let id = invitation.account;
+        let account = id.and_then(|account| self.accounts.get(account.0 as usize));
+        let (caller, number) = address::heard(account, id.and_then(|id| self.agent.contact_user(id)), invitation);
+        let options = id.and_then(|id| self.account_media.get(&id)).unwrap_or(&self.media).clone();
         let start = Start {
             id: CallId(self.next_call),
             session,
-            from: bare(&invitation.from.uri),
-            to: bare(called),
-            number: invitation.request_uri.user().or_else(|| called.user()).map(|user| user.into_owned()),
+            from: bare(&caller.uri),
+            to: bare(&invitation.to.uri),
+            number,
             account: account.map(|account| bare(&account.aor)),
-            options: self.media.clone(),
+            options,
             // The agent's own limit of ringing ends an unanswered call.
             ring_limit: Duration::MAX,
         };
         let id = self.next_id();
-        self.open(now, id, session, |desk| Call::inbound(desk, start, invitation));
+        self.open(now, id, session, |desk| Call::inbound(desk, start, invitation, &caller));
     }
 
     fn next_id(&mut self) -> CallId {

@@ -29,6 +29,7 @@ use crate::random::Random;
 use crate::sip::agent::{AgentConfig, Unclaimed};
 use crate::store::{Options as StoreOptions, Store, StoreError};
 use crate::time::Duration;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub accounts: Vec<Account>,
     /// What calls may use when they are not told otherwise.
     pub media: MediaOptions,
+    /// What calls that come in for an account may use, where that differs.
+    pub account_media: BTreeMap<AccountId, MediaOptions>,
     /// Ports for RTP; `None` lets the system choose.
     pub rtp_ports: Option<PortRange>,
     /// Media threads; `None` for as many as suit the machine.
@@ -82,6 +85,7 @@ impl Default for Settings {
             dns_server: None,
             accounts: Vec::new(),
             media: MediaOptions::default(),
+            account_media: BTreeMap::new(),
             rtp_ports: None,
             media_workers: None,
             database: None,
@@ -180,6 +184,9 @@ impl Phone {
         let mut engine = Engine::new(config, clock.wall(), random.split());
         for account in settings.accounts {
             engine.add_account(account);
+        }
+        for (account, media) in settings.account_media {
+            engine.set_account_media(account, media);
         }
         let (commands, received) = mpsc::channel(COMMANDS);
         let (events, listener) = broadcast::channel(EVENTS);

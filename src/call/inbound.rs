@@ -6,21 +6,21 @@ use super::outbound::Start;
 use super::output::{Moment, Output};
 use super::record::CallDirection;
 use crate::sip::agent::{Invitation, Refused};
-use crate::sip::header::Header;
+use crate::sip::header::{Header, Name};
+use crate::sip::identity::Caller;
 use crate::sip::message;
+use crate::sip::reason::Cause;
 use bytes::Bytes;
 use std::net::SocketAddr;
 
 impl Call {
     /// A call whose invitation just came in: ports are opened for the answer, then it rings.
-    pub fn inbound(desk: &mut Desk<'_>, start: Start, invitation: &Invitation) -> Self {
+    pub fn inbound(desk: &mut Desk<'_>, start: Start, invitation: &Invitation, caller: &Caller) -> Self {
         let purpose = Purpose::Answer { offer: invitation.offer.clone(), answer: false };
         let mut call = start.call(desk, CallDirection::Inbound, Stage::Opening(purpose));
         call.note_peer(&invitation.headers);
         call.record.transport = Some(invitation.source.transport.to_string());
-        if let Some(display) = &invitation.from.display {
-            call.record.metadata.insert("display_name".into(), display.as_str().into());
-        }
+        call.note_caller(caller);
         call.tell(desk, Moment::Initiated);
         call.media = Media::Opening;
         desk.out.push_back(Output::OpenMedia { call: call.id, local: invitation.source.local.ip() });
@@ -57,7 +57,8 @@ impl Call {
                 Ok((sdp, _)) => sdp,
                 Err(rejected) => {
                     let status = message::Status(rejected.status());
-                    let headers = warning(rejected.warning());
+                    let mut headers = warning(rejected.warning());
+                    headers.push(Cause::of_status(status).header());
                     self.gave_up = Some(GaveUp::Media(rejected.to_string()));
                     let _ = desk.agent.reject(desk.now, self.session, status, None, headers);
                     return;
@@ -108,8 +109,11 @@ impl Call {
         &mut self,
         desk: &mut Desk<'_>,
         status: message::Status,
-        headers: Vec<Header>,
+        mut headers: Vec<Header>,
     ) -> Result<(), Refused> {
+        if !headers.iter().any(|header| header.name == Name::Reason) {
+            headers.push(Cause::of_status(status).header());
+        }
         desk.agent.reject(desk.now, self.session, status, None, headers)
     }
 
@@ -136,7 +140,7 @@ impl Call {
             }
             Err(why) if first => {
                 self.gave_up = Some(GaveUp::Media(why));
-                let _ = desk.agent.hangup(desk.now, self.session, None);
+                let _ = desk.agent.hangup(desk.now, self.session, Some(&Cause::INCOMPATIBLE.reason()));
             }
             // What was agreed before still holds (RFC 3264 section 8).
             Err(_) => negotiation.withdraw(),

@@ -19,6 +19,7 @@ use crate::random::Random;
 use crate::sip::agent::{self, Agent, SessionId};
 use crate::sip::header::{Header, Headers, Name};
 use crate::sip::message;
+use crate::sip::reason::Cause;
 use crate::time::{Duration, Instant, Wall};
 use bytes::Bytes;
 use serde_json::Value;
@@ -193,7 +194,7 @@ impl Call {
                 self.gave_up = Some(GaveUp::RingLimit);
                 // The limit is over once; the session now ends by itself, within the time of its transactions.
                 self.stage = Stage::Calling { limit: desk.now + Duration::from_secs(3600) };
-                let _ = desk.agent.hangup(desk.now, self.session, None);
+                let _ = desk.agent.hangup(desk.now, self.session, Some(&Cause::NO_ANSWER.reason()));
             }
             Stage::Ending { deadline } if desk.now >= deadline => self.finish(desk),
             _ => {}
@@ -205,7 +206,9 @@ impl Call {
     /// # Errors
     /// When it is over already.
     pub fn hangup(&mut self, desk: &mut Desk<'_>) -> Result<(), agent::Refused> {
-        desk.agent.hangup(desk.now, self.session, None)
+        let declined = self.record.direction == CallDirection::Inbound && self.answered_at.is_none();
+        let cause = if declined { Cause::REJECTED } else { Cause::NORMAL };
+        desk.agent.hangup(desk.now, self.session, Some(&cause.reason()))
     }
 
     /// Sends DTMF digits by RFC 4733.
@@ -266,9 +269,9 @@ impl Call {
         self.gave_up = Some(GaveUp::Media(why));
         let inbound = self.record.direction == CallDirection::Inbound && self.answered_at.is_none();
         let refused = if inbound {
-            desk.agent.reject(desk.now, self.session, message::Status(500), None, Vec::new())
+            desk.agent.reject(desk.now, self.session, message::Status(500), None, vec![Cause::NO_RESOURCE.header()])
         } else {
-            desk.agent.hangup(desk.now, self.session, None)
+            desk.agent.hangup(desk.now, self.session, Some(&Cause::NO_RESOURCE.reason()))
         };
         // A session that is over by now tells so by itself.
         let _ = refused;
@@ -291,6 +294,7 @@ impl Call {
         let answered = self.answered_at.is_some();
         let code = status.map(|status| status.0);
         self.note_peer(headers);
+        self.note_cause(headers);
         let record = &mut self.record;
         record.ended_at = Some(desk.wall.at(desk.now));
         record.ended_by = Some(ended_by);
@@ -408,6 +412,7 @@ impl Call {
         if let Some(call_id) = headers.call_id() {
             self.record.metadata.entry("call_id").or_insert_with(|| Value::from(call_id));
         }
+        self.note_fields(headers);
     }
 
     pub(super) fn tell(&self, desk: &mut Desk<'_>, moment: Moment) {

@@ -4,6 +4,7 @@ mod change;
 mod discarded;
 mod inbound;
 mod inside;
+mod kept;
 mod life;
 pub mod negotiate;
 mod outbound;

@@ -10,6 +10,7 @@ use crate::sip::agent::SessionId;
 use crate::sip::header::Headers;
 use crate::sip::hop::Hop;
 use crate::sip::message;
+use crate::sip::reason::Cause;
 use crate::time::{Duration, Instant, Wall};
 use bytes::Bytes;
 
@@ -164,7 +165,7 @@ impl Call {
             }
             Err(why) => {
                 self.gave_up = Some(GaveUp::Media(why));
-                let _ = desk.agent.hangup(desk.now, self.session, None);
+                let _ = desk.agent.hangup(desk.now, self.session, Some(&Cause::INCOMPATIBLE.reason()));
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::media::plan::Plan;
 use crate::sip::agent::{self, AccountId, ResolveId};
 use crate::sip::header::Header;
 use crate::sip::hop::{Hop, Transport};
+use crate::sip::identity::{NotE164, NotOurs};
 use crate::sip::registration;
 use crate::sip::uri::{Host, Uri};
 use crate::time::Duration;
@@ -19,7 +20,8 @@ pub struct Dial {
     pub account: AccountId,
     /// Whom to call.
     pub target: Uri,
-    /// Our caller id: the user part of From, in place of the account's.
+    /// Our caller id: a number of the account, or `anonymous` (RFC 3323); its first number, or else its address of
+    /// record, when absent.
     pub from_number: Option<String>,
     /// What its media may use.
     pub media: MediaOptions,
@@ -117,6 +119,12 @@ pub enum Refused {
     /// The call cannot be changed.
     #[error(transparent)]
     Change(#[from] ChangeRefused),
+    /// The caller id cannot be used.
+    #[error(transparent)]
+    Caller(#[from] NotOurs),
+    /// The number cannot be called as it is written.
+    #[error(transparent)]
+    Number(#[from] NotE164),
     /// The call is over, or never was.
     #[error("there is no {0}; it has ended or never was")]
     NoCall(CallId),

@@ -13,6 +13,7 @@ pub mod keepalive;
 pub mod message;
 pub mod name_addr;
 pub mod params;
+pub mod reason;
 pub mod registration;
 mod session;
 pub mod target;

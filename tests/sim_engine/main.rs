@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, reason = "the modules are one test program")]
 
 mod hold;
+mod identity;
 mod media;
 mod random_life;
 mod records;

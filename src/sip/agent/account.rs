@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::policy::{DtmfWay, KeepAlive, Network, RefreshShare, Reliable, SessionTimers};
 use crate::sip::auth::{self, Credentials, Password};
+use crate::sip::header::Header;
 use crate::sip::hop::{Hop, Transport};
-use crate::sip::identity::same_number;
+use crate::sip::identity::{self, same_number};
 use crate::sip::name_addr::NameAddr;
 use crate::sip::registration::{Registration, State};
 use crate::sip::uri::Uri;
@@ -62,6 +63,10 @@ pub struct Account {
     pub dtmf: DtmfWay,
     /// Our numbers, as the carrier writes them. The first is the caller id of calls that choose none.
     pub numbers: Vec<String>,
+    /// How its identities are written and read.
+    pub identity: identity::Policy,
+    /// Further header fields of its INVITEs.
+    pub headers: Vec<Header>,
     /// From where requests for this account may come beside its registrar and proxies.
     pub sources: Vec<Network>,
 }
@@ -87,6 +92,8 @@ impl Account {
             session_timers: SessionTimers::default(),
             dtmf: DtmfWay::default(),
             numbers: Vec::new(),
+            identity: identity::Policy::default(),
+            headers: Vec::new(),
             sources: Vec::new(),
         }
     }

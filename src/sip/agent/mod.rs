@@ -116,6 +116,11 @@ impl Agent {
         self.exchange.accounts.get(id).map(|line| &line.account)
     }
 
+    /// The user part of the Contacts that an account gives out.
+    pub fn contact_user(&self, id: AccountId) -> Option<&str> {
+        self.exchange.accounts.get(id).map(|line| line.contact_user.as_str())
+    }
+
     /// Where the registration of an account stands.
     pub fn registration(&self, id: AccountId) -> Option<registration::State> {
         self.exchange.accounts.get(id).map(|line| line.state())

@@ -100,6 +100,7 @@ names! {
     Organization = "Organization";
     AssertedIdentity = "P-Asserted-Identity", list;
     PreferredIdentity = "P-Preferred-Identity", list;
+    CalledPartyId = "P-Called-Party-ID";
     Path = "Path", list;
     Priority = "Priority";
     Privacy = "Privacy";
