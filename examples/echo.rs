@@ -26,10 +26,10 @@ async fn echo() -> Result<(), Box<dyn Error>> {
     let address: SocketAddr =
         address.parse().map_err(|_| format!("\"{address}\" is no address; usage: echo [IP:PORT]"))?;
     let settings =
-        Settings { ip: address.ip(), port: Some(address.port()), take_unclaimed: true, ..Settings::default() };
+        Settings { ips: vec![address.ip()], port: Some(address.port()), take_unclaimed: true, ..Settings::default() };
     let (phone, mut events) = Phone::start(settings)?;
     let bound = phone.bound();
-    println!("echoing on {}", bound.udp.or(bound.tcp).ok_or("no socket could be bound")?);
+    println!("echoing on {}", bound.first().ok_or("no socket could be bound")?);
 
     loop {
         tokio::select! {

@@ -207,6 +207,12 @@ impl Engine {
         self.pump(now);
     }
 
+    /// As [`Engine::handle_transport_error`], with a sentence for the user that says why.
+    pub fn handle_transport_failure(&mut self, now: Instant, hop: Hop, why: String) {
+        self.agent.handle_transport_failure(now, hop, why);
+        self.pump(now);
+    }
+
     /// A hop cannot be sent to, or its connection broke.
     pub fn handle_transport_error(&mut self, now: Instant, hop: Hop) {
         self.agent.handle_transport_error(now, hop);

@@ -24,9 +24,10 @@ use crate::driver::media::{MediaDriver, Settings as MediaSettings};
 use crate::driver::signalling::{Command, Happening, Signalling};
 use crate::driver::{Clock, entropy};
 use crate::engine::{Config, Engine};
-use crate::net::{BindConfig, BindError, Bound, Dns, Now, PortRange, Transports};
+use crate::net::{BindConfig, BindError, Bound, Dns, Now, PortRange, Tls, TlsError, TlsSettings, Transports};
 use crate::random::Random;
 use crate::sip::agent::{AgentConfig, Unclaimed};
+use crate::sip::uri::Uri;
 use crate::store::{Options as StoreOptions, Store, StoreError};
 use crate::time::Duration;
 use std::collections::BTreeMap;
@@ -54,14 +55,16 @@ const LAST_ROWS: Duration = Duration::from_secs(3);
 /// How a phone is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where SIP is bound; the unspecified address takes calls on every interface.
-    pub ip: IpAddr,
-    /// SIP port: `None` for 5060 or another if that is taken, 0 for any.
+    /// Where SIP is bound; an unspecified address takes calls on every interface of its family.
+    pub ips: Vec<IpAddr>,
+    /// SIP port: `None` for 5060 or another if that is taken, 0 for any. TLS has the port above it.
     pub port: Option<u16>,
     /// The name server to ask; the system's when absent.
     pub dns_server: Option<SocketAddr>,
     /// The accounts, in the order of their ids.
     pub accounts: Vec<Account>,
+    /// Certificates and keys for TLS; the domains of the accounts are added.
+    pub tls: TlsSettings,
     /// What calls may use when they are not told otherwise.
     pub media: MediaOptions,
     /// What calls that come in for an account may use, where that differs.
@@ -76,14 +79,26 @@ pub struct Settings {
     pub take_unclaimed: bool,
 }
 
+/// Whom the accounts mean to talk to: names that certificates may be for.
+fn domains(settings: &Settings) -> Vec<String> {
+    let servers = |account: &Account| {
+        let of = |uri: &Option<Uri>| uri.as_ref().and_then(Uri::host).map(ToString::to_string);
+        [of(&Some(account.aor.clone())), of(&account.registrar), of(&account.outbound_proxy)]
+    };
+    let mut domains = settings.tls.domains.clone();
+    domains.extend(settings.accounts.iter().flat_map(servers).flatten());
+    domains
+}
+
 impl Default for Settings {
     /// A phone on every interface and any port, without accounts and without a call log.
     fn default() -> Self {
         Self {
-            ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            ips: BindConfig::everywhere(None).ips,
             port: Some(0),
             dns_server: None,
             accounts: Vec::new(),
+            tls: TlsSettings::default(),
             media: MediaOptions::default(),
             account_media: BTreeMap::new(),
             rtp_ports: None,
@@ -100,6 +115,9 @@ pub enum StartError {
     /// The SIP sockets.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// Certificates and keys.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The call log.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -161,7 +179,8 @@ impl Phone {
         let clock = Clock::new();
         let mut random = Random::from_entropy(entropy()?);
         let dns = Dns { server: settings.dns_server, seed: random.u64() };
-        let bind = BindConfig { dns, ..BindConfig::new(settings.ip, settings.port) };
+        let tls = Some(Tls::load(&TlsSettings { domains: domains(&settings), ..settings.tls })?);
+        let bind = BindConfig { ips: settings.ips.clone(), tls, dns, ..BindConfig::everywhere(settings.port) };
         let (transports, inbox) = Transports::bind(bind, Now::new(move || clock.now()))?;
         let bound = transports.bound();
         let store =
@@ -171,12 +190,13 @@ impl Phone {
             media_settings.workers = workers;
         }
         let (media, media_events) = MediaDriver::start(&media_settings, clock)?;
+        let shown = settings.ips.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let unclaimed = if settings.take_unclaimed { Unclaimed::Accept } else { Unclaimed::NotFound };
         let user_agent = concat!("Sidetone/", env!("CARGO_PKG_VERSION"));
         let config = Config {
             agent: AgentConfig {
                 unclaimed,
-                capabilities: Some(call::negotiate::capabilities(settings.ip, &settings.media.codecs, &mut random)),
+                capabilities: Some(call::negotiate::capabilities(shown, &settings.media.codecs, &mut random)),
                 ..AgentConfig::new(user_agent)
             },
             media: settings.media,
@@ -205,7 +225,7 @@ impl Phone {
 
     /// Where SIP is bound.
     pub fn bound(&self) -> Bound {
-        self.bound
+        self.bound.clone()
     }
 
     /// The call log.

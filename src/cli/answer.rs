@@ -50,7 +50,7 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
     let mut stop = Stop::listen();
     let _log = CallLog::watch(&phone);
     let bound = phone.bound();
-    let address = bound.udp.or(bound.tcp).map(|address| address.to_string()).unwrap_or_default();
+    let address = bound.first().map(|address| address.to_string()).unwrap_or_default();
     reporter.event("phone.ready", serde_json::json!({"address": address}), &format!("taking calls on {address}"));
     if register {
         let exit = register::first(&phone, &mut events, &reporter, AccountId(0), false, &mut stop).await;

@@ -116,7 +116,7 @@ async fn demonstrate(
 fn settings(user: &str, domain: SocketAddr, database: Option<PathBuf>) -> Settings {
     let mut account = Account::new(uri(user, domain));
     account.password = Some(PASSWORD.into());
-    Settings { ip: LOOPBACK, accounts: vec![account], database, ..Settings::default() }
+    Settings { ips: vec![LOOPBACK], accounts: vec![account], database, ..Settings::default() }
 }
 
 fn uri(user: &str, domain: SocketAddr) -> Uri {

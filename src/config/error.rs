@@ -46,7 +46,9 @@ pub enum ConfigError {
     #[error("{PASSWORD} is not valid UTF-8; set it again, or use --password-file")]
     PasswordEncoding,
     /// The local address.
-    #[error("--bind {0} is no address; write it as IP, IP:PORT or [IPv6]:PORT")]
+    #[error(
+        "--bind {0} is no address; write it as IP, IP:PORT or [IPv6]:PORT, several separated by commas with one port"
+    )]
     Bind(String),
     /// The name server.
     #[error("--dns-server {0} is no address; write it as IP, IP:PORT or [IPv6]:PORT")]

@@ -4,6 +4,7 @@ use super::value::address;
 use super::{ConfigError, Environment, PASSWORD};
 use crate::call::MediaOptions;
 use crate::media::plan::Codec;
+use crate::net::{BindConfig, TlsSettings};
 use crate::phone::{Account, Settings};
 use crate::sip::hop::Transport;
 use crate::sip::uri::{Host, SipUri, Uri};
@@ -43,9 +44,22 @@ pub struct AccountFlags {
     /// Display name
     #[arg(long, value_name = "NAME")]
     pub display_name: Option<String>,
-    /// Local address for SIP: every interface and any port when absent
+    /// Local addresses for SIP, separated by commas: every interface, IPv4 and IPv6, and any port when absent; TLS has
+    /// the port above
     #[arg(long, value_name = "IP[:PORT]")]
     pub bind: Option<String>,
+    /// PEM file of certificate authorities to trust for TLS beside those of the system
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// PEM file of our certificate and its chain; with it, TLS connections are taken too
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of the key of our certificate
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Takes any certificate: whoever is on the way can listen. For tests only
+    #[arg(long)]
+    pub tls_insecure: bool,
     /// Name server to ask instead of the system's
     #[arg(long, value_name = "IP[:PORT]")]
     pub dns_server: Option<String>,
@@ -101,8 +115,9 @@ impl AccountFlags {
         if let Some(account) = self.account(environment)? {
             return Ok(account);
         }
-        let (ip, _) = self.local()?;
-        let ip = if ip.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { ip };
+        let (ips, _) = self.local()?;
+        let known = ips.iter().copied().find(|ip| !ip.is_unspecified());
+        let ip = known.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let mut account = Account::new(Uri::Sip(SipUri::new(Some("sidetone"), Host::from(ip), None)));
         account.password = self.password(environment)?.map(Into::into);
         account.auth_user.clone_from(&self.auth_user);
@@ -119,19 +134,41 @@ impl AccountFlags {
     /// # Errors
     /// When `--bind` or `--dns-server` cannot be used.
     pub fn settings(&self, accounts: Vec<Account>, database: Option<PathBuf>) -> Result<Settings, ConfigError> {
-        let (ip, port) = self.local()?;
+        let (ips, port) = self.local()?;
         let database = Some(database.unwrap_or_else(store::default_path));
         let dns_server = self.dns_server()?;
-        Ok(Settings { ip, port: Some(port.unwrap_or(0)), accounts, database, dns_server, ..Settings::default() })
+        let (port, tls) = (Some(port.unwrap_or(0)), self.tls());
+        Ok(Settings { ips, port, accounts, tls, database, dns_server, ..Settings::default() })
     }
 
-    /// The address of `--bind`, and the port if it names one.
+    /// The addresses of `--bind`, and the port if one names it; every interface when absent.
     ///
     /// # Errors
-    /// When it is no address.
-    pub fn local(&self) -> Result<(IpAddr, Option<u16>), ConfigError> {
-        let Some(bind) = &self.bind else { return Ok((IpAddr::V4(Ipv4Addr::UNSPECIFIED), None)) };
-        ip_and_port(bind).ok_or_else(|| ConfigError::Bind(bind.clone()))
+    /// When one is no address, or they name different ports.
+    pub fn local(&self) -> Result<(Vec<IpAddr>, Option<u16>), ConfigError> {
+        let Some(bind) = &self.bind else { return Ok((BindConfig::everywhere(None).ips, None)) };
+        let wrong = || ConfigError::Bind(bind.clone());
+        let (mut ips, mut port) = (Vec::new(), None);
+        for one in bind.split(',').map(str::trim) {
+            let (ip, named) = ip_and_port(one).ok_or_else(wrong)?;
+            if named.is_some() && port.is_some() && named != port {
+                return Err(wrong());
+            }
+            port = port.or(named);
+            ips.push(ip);
+        }
+        Ok((ips, port))
+    }
+
+    /// Certificates and keys.
+    pub fn tls(&self) -> TlsSettings {
+        TlsSettings {
+            ca: self.tls_ca.clone(),
+            cert: self.tls_cert.clone(),
+            key: self.tls_key.clone(),
+            insecure: self.tls_insecure,
+            domains: Vec::new(),
+        }
     }
 
     /// The name server of `--dns-server`, on the port of DNS if it names none.

@@ -14,7 +14,7 @@ use crate::call::{self, CallId, Change, MediaEvent};
 use crate::engine::{Dial, Engine, Output, Refused, Registration};
 use crate::media::dtmf::Digit;
 use crate::media::session;
-use crate::net::{Inbox, Incoming, PortPair, Transports};
+use crate::net::{Failure, Inbox, Incoming, PortPair, Transports};
 use crate::random::Random;
 use crate::sip::agent::{AccountId, ResolveError, ResolveId};
 use crate::sip::hop::Hop;
@@ -218,8 +218,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                 Output::Transmit { hop, bytes } => {
                     if let Err(why) = self.signalling.transports.send(&hop, bytes) {
                         tracing::debug!(%hop, %why, "a message could not be sent");
-                        let now = self.now();
-                        self.signalling.engine.handle_transport_error(now, hop);
+                        self.fail(hop, why);
                     }
                 }
                 Output::Disconnect { hop } => self.signalling.transports.close(&hop),
@@ -340,6 +339,14 @@ impl<F: FnMut(Happening)> Turn<F> {
         }
     }
 
+    fn fail(&mut self, hop: Hop, why: Failure) {
+        let now = self.now();
+        match why {
+            Failure::Tls(sentence) => self.signalling.engine.handle_transport_failure(now, hop, sentence),
+            _ => self.signalling.engine.handle_transport_error(now, hop),
+        }
+    }
+
     fn handle_incoming(&mut self, incoming: Incoming) {
         let now = self.now();
         let engine = &mut self.signalling.engine;
@@ -356,7 +363,7 @@ impl<F: FnMut(Happening)> Turn<F> {
             Incoming::KeepAlive { pong: false, .. } => {}
             Incoming::Failed { hop, why, .. } => {
                 tracing::debug!(%hop, %why, "a connection is gone");
-                engine.handle_transport_error(now, hop);
+                self.fail(hop, why);
             }
         }
     }

@@ -45,7 +45,7 @@ impl Loopback {
         let clock = Clock::new();
         let random = Random::from_entropy(entropy()?);
         let (transports, mut inbox) = Transports::bind(BindConfig::new(ip, Some(0)), Now::new(move || clock.now()))?;
-        let port = transports.bound().udp.or(transports.bound().tcp).map_or(0, |bound| bound.port());
+        let port = transports.bound().first().map_or(0, |bound| bound.port());
         let address = SocketAddr::new(ip, port);
         let mut domain = Domain::new(address, users, random);
         let task = tokio::spawn(async move {

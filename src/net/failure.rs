@@ -42,6 +42,9 @@ pub enum Failure {
     /// This transport was not bound.
     #[error("{0} is switched off; bind it")]
     Off(Transport),
+    /// The TLS handshake failed; the sentence names the certificate problem and the remedy.
+    #[error("{0}")]
+    Tls(String),
     /// Another error of the system.
     #[error("{0}")]
     System(String),

@@ -2,16 +2,24 @@
 //!
 //! Signalling goes through [`Transports`] and [`Inbox`]; destinations are found by [`Resolver`].
 
+mod bind;
+mod connections;
 mod failure;
 mod interfaces;
+mod limits;
 mod resolve;
 mod rtp_ports;
+mod stream;
 mod tcp;
+mod tls;
 mod transports;
 mod udp;
 
+pub use bind::{BindConfig, BindError, Bound};
 pub use failure::Failure;
 pub use interfaces::local_towards;
+pub use limits::{Limits, Traffic};
 pub use resolve::{Dns, ResolveError, Resolver};
 pub use rtp_ports::{PortPair, PortRange, PortRangeError, PortsError, RtpPorts};
-pub use transports::{BindConfig, BindError, Bound, Inbox, Incoming, Limits, Now, Traffic, Transports};
+pub use tls::{Tls, TlsError, TlsSettings};
+pub use transports::{Inbox, Incoming, Now, Transports};

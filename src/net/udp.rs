@@ -2,7 +2,8 @@
 
 use super::failure::Failure;
 use super::interfaces::Routes;
-use super::transports::{Counters, Incoming, Now};
+use super::limits::Counters;
+use super::transports::{Incoming, Now};
 use crate::sip::hop::{Hop, Transport};
 use bytes::Bytes;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};

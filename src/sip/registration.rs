@@ -135,6 +135,9 @@ pub enum Failure {
     /// The request could not be sent.
     #[error("the registrar could not be reached; check its address and the network")]
     Transport,
+    /// The registrar has not proved to be itself, or refuses our certificate; the whole sentence.
+    #[error("{0}")]
+    Untrusted(String),
     /// The registrar's address was not found.
     #[error("{0}")]
     Unresolved(String),

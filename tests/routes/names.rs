@@ -37,9 +37,7 @@ const RECORDS: &[&str] = &[
 
 fn bound(ip: &str) -> Bound {
     let at = format!("{ip}:5099").parse().unwrap();
-    let mut bound = Bound::default();
-    (bound.udp, bound.tcp) = (Some(at), Some(at));
-    bound
+    [Transport::Udp, Transport::Tcp].into_iter().map(|transport| (transport, at)).collect()
 }
 
 fn resolver(server: &Dnsmasq, seed: u64) -> Resolver {

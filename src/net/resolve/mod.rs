@@ -8,9 +8,10 @@
 
 mod names;
 mod order;
+mod trust;
 
-use super::interfaces::local_towards;
-use super::transports::Bound;
+use super::bind::Bound;
+use super::connections::Connections;
 use crate::random::Random;
 use crate::sip::agent;
 use crate::sip::hop::{Hop, Transport};
@@ -59,6 +60,18 @@ pub enum ResolveError {
         /// The name or address.
         host: String,
     },
+    /// The certificate at its address is for somebody else.
+    #[error(
+        "{remote}, where \"{host}\" leads, is in use for \"{held}\" and its certificate is not for \"{host}\"; check the name and the DNS"
+    )]
+    Certificate {
+        /// The name.
+        host: String,
+        /// The address.
+        remote: SocketAddr,
+        /// Whom it is for.
+        held: String,
+    },
     /// There is no route to any of its addresses.
     #[error("no route to {remote}: {reason}; check the network, or bind another address")]
     NoRoute {
@@ -76,6 +89,7 @@ impl From<ResolveError> for agent::ResolveError {
             ResolveError::Timeout { host } => agent::ResolveError::NoAnswer(host),
             ResolveError::Family { host, .. } => agent::ResolveError::NoRoute(host),
             ResolveError::NoRoute { remote, .. } => agent::ResolveError::NoRoute(remote.to_string()),
+            error @ ResolveError::Certificate { .. } => agent::ResolveError::Untrusted(error.to_string()),
             ResolveError::Off { host, .. } => agent::ResolveError::Transport(host),
         }
     }
@@ -94,6 +108,7 @@ pub struct Dns {
 #[derive(Clone, Debug)]
 pub struct Resolver {
     bound: Bound,
+    connections: Option<Connections>,
     names: Names,
     random: Arc<Mutex<Random>>,
 }
@@ -110,7 +125,12 @@ impl Resolver {
     /// A resolver for sockets that are bound so; within a tokio runtime.
     pub fn new(bound: Bound, dns: &Dns) -> Self {
         let random = Arc::new(Mutex::new(Random::from_seed(dns.seed)));
-        Self { bound, names: Names::new(dns.server), random }
+        Self { bound, connections: None, names: Names::new(dns.server), random }
+    }
+
+    /// `connections` hear for which name a peer is reached over TLS.
+    pub(super) fn telling(self, connections: Option<Connections>) -> Self {
+        Self { connections, ..self }
     }
 
     /// The network has changed: nothing that was said of names holds any more.
@@ -164,22 +184,20 @@ impl Resolver {
                 },
             };
             for remote in addresses.into_iter().map(|ip| SocketAddr::new(ip, port)) {
-                if remote.is_ipv4() != local.is_ipv4() {
-                    continue;
-                }
-                match local_towards(local.ip(), remote) {
-                    Ok(ip) => {
-                        let hop = Hop { transport, local: SocketAddr::new(ip, local.port()), remote };
+                match self.bound.towards(transport, remote) {
+                    None => {}
+                    Some(Ok(local)) => {
+                        let hop = Hop { transport, local, remote };
                         if !hops.contains(&hop) && hops.len() < ADDRESSES {
                             hops.push(hop);
                         }
                     }
-                    Err(error) => failed = Some(ResolveError::NoRoute { remote, reason: error.to_string() }),
+                    Some(Err(error)) => failed = Some(ResolveError::NoRoute { remote, reason: error.to_string() }),
                 }
             }
         }
         match failed {
-            _ if !hops.is_empty() => Ok(hops),
+            _ if !hops.is_empty() => self.vouched(host, hops),
             Some(failed) => Err(failed),
             None => Err(ResolveError::Family { host: host.into(), ipv4: local.is_ipv4() }),
         }
@@ -283,7 +301,9 @@ mod tests {
 
     fn resolver(ip: &str, udp: bool, tcp: bool) -> Resolver {
         let address = SocketAddr::new(ip.parse().unwrap(), 5070);
-        Resolver::new(Bound { udp: udp.then_some(address), tcp: tcp.then_some(address) }, &Dns::default())
+        let sockets = [(Transport::Udp, udp), (Transport::Tcp, tcp)];
+        let bound = sockets.into_iter().filter(|(_, is_on)| *is_on).map(|(transport, _)| (transport, address));
+        Resolver::new(bound.collect(), &Dns::default())
     }
 
     fn hop(transport: Transport, local: &str, remote: &str) -> Hop {

@@ -63,6 +63,8 @@ pub(crate) struct Exchange {
     asked_until: Deadlines<ResolveId>,
     last_ask: u64,
     last_request: u64,
+    /// What the user should know of the failure that is being dealt with.
+    pub(crate) trouble: Option<String>,
 }
 
 impl Exchange {
@@ -88,6 +90,7 @@ impl Exchange {
             asked_until: Deadlines::default(),
             last_ask: 0,
             last_request: 0,
+            trouble: None,
         }
     }
 

@@ -141,6 +141,14 @@ impl Agent {
         self.settle_news(now);
     }
 
+    /// As [`Agent::handle_transport_error`], with a sentence that says why and what to do: whoever waits for an answer
+    /// from there is told it.
+    pub fn handle_transport_failure(&mut self, now: Instant, hop: Hop, why: String) {
+        self.exchange.trouble = Some(why);
+        self.handle_transport_error(now, hop);
+        self.exchange.trouble = None;
+    }
+
     /// Does what is due `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.exchange.handle_timeout(now);

@@ -78,6 +78,9 @@ pub enum ResolveError {
     /// The transport is not spoken here.
     #[error("{0} asks for a transport that is not spoken here; use udp, tcp or tls")]
     Transport(String),
+    /// Whoever is there is not known to be whom the name means; the whole sentence.
+    #[error("{0}")]
+    Untrusted(String),
 }
 
 /// Whose deed ended a session.

@@ -75,11 +75,12 @@ impl Agent {
         } else {
             line.note_peer(sent.hop.remote.ip());
         }
+        let trouble = self.exchange.trouble.clone().map_or(Failure::Transport, Failure::Untrusted);
         let timer = response.headers.get(&Name::of("Flow-Timer")).and_then(|value| value.trim().parse().ok());
         self.drive_registration(now, account, |registration| match source {
             Some(_) => registration.handle_response(now, &response),
             None if response.status == Status::REQUEST_TIMEOUT => registration.handle_failure(now, Failure::Timeout),
-            None => registration.handle_failure(now, Failure::Transport),
+            None => registration.handle_failure(now, trouble),
         });
         self.exchange.watch_flow(now, account, sent.hop, timer.map(Duration::from_secs));
     }

@@ -261,7 +261,8 @@ impl Session {
                 self.end(ex, EndedBy::Timeout, Some(status), "the far end did not answer", Headers::new());
             }
             (None, false, _) => {
-                self.end(ex, EndedBy::Transport, Some(status), "the next hop cannot be reached", Headers::new());
+                let why = ex.trouble.clone().unwrap_or_else(|| "the next hop cannot be reached".into());
+                self.end(ex, EndedBy::Transport, Some(status), &why, Headers::new());
             }
         }
     }
