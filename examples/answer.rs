@@ -61,6 +61,7 @@ async fn answer() -> Result<(), Box<dyn Error>> {
                     }
                 }
                 Event::Notice { text, .. } => println!("{text}"),
+                Event::Aside(_) => {}
                 Event::Lagged { missed } => println!("{missed} events were missed"),
             },
             _ = tokio::signal::ctrl_c() => break,

@@ -10,8 +10,10 @@
 //! Inputs and commands change state at once; what they lead to comes out of [`Engine::poll_output`] in order.
 
 mod address;
+mod outside;
 mod vocabulary;
 
+pub use outside::Aside;
 pub use vocabulary::{Dial, Output, Refused, Registration};
 
 use crate::call::Output as CallOutput;
@@ -285,6 +287,7 @@ impl Engine {
                 let registration = self.registration(account, state);
                 self.outputs.push_back(Output::Registration(registration));
             }
+            Event::Outside { account, news } => self.tell_aside(account, *news),
             Event::Incoming { session, invitation } => self.incoming(now, session, &invitation),
             Event::Route { session, hop } => {
                 self.session_step(now, session, |call, desk| call.handle_route(desk, hop));

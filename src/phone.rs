@@ -39,9 +39,10 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 pub use crate::call::{Change, Event as CallEvent, HoldStyle, Moment, Side};
 pub use crate::driver::media::Io;
 pub use crate::driver::signalling::{Notice, Snapshot};
-pub use crate::engine::{Dial, Refused, Registration};
-pub use crate::sip::agent::{Account, AccountId};
+pub use crate::engine::{Aside, Dial, Refused, Registration};
+pub use crate::sip::agent::{Account, AccountId, News, OutsideId, PeerState};
 pub use crate::sip::registration::{Failure, State as RegistrationState};
+pub use crate::sip::subscription::State as SubscriptionState;
 
 /// Commands that may wait for the signalling task.
 const COMMANDS: usize = 256;
@@ -144,6 +145,8 @@ pub enum Event {
     Call(CallEvent),
     /// With a registration.
     Registration(Registration),
+    /// Outside of calls: texts, mailboxes, watched peers.
+    Aside(Box<Aside>),
     /// With the sound of a call; a sentence for the user. The call goes on.
     Notice {
         /// Whose.
@@ -319,6 +322,31 @@ impl Phone {
         self.ask(|reply| Command::Dtmf(call, digits.to_owned(), reply)).await
     }
 
+    /// Sends a text (RFC 3428); [`News::MessageSent`] or [`News::MessageFailed`] with the id that is given tells what
+    /// became of it.
+    ///
+    /// # Errors
+    /// When the account does not exist, the target cannot be reached by SIP, the text is too long, or the phone has ended.
+    pub async fn message(&self, account: AccountId, to: Uri, text: &str) -> Result<OutsideId, CommandError> {
+        self.ask(|reply| Command::Message(account, to, text.to_owned(), reply)).await
+    }
+
+    /// Asks a peer by OPTIONS every so often whether it is there ([`News::Peer`]); the account's own server when absent.
+    ///
+    /// # Errors
+    /// When the account does not exist, the target cannot be reached by SIP, or the phone has ended.
+    pub async fn watch(&self, account: AccountId, target: Option<Uri>, every: Duration) -> Result<(), CommandError> {
+        self.ask(|reply| Command::Watch(account, target, every, reply)).await
+    }
+
+    /// Subscribes to the mailbox of an account (RFC 3842), each time for so long ([`News::Waiting`]).
+    ///
+    /// # Errors
+    /// When the account does not exist, its domain cannot be reached by SIP, or the phone has ended.
+    pub async fn subscribe(&self, account: AccountId, expires: Duration) -> Result<(), CommandError> {
+        self.ask(|reply| Command::Subscribe(account, expires, reply)).await
+    }
+
     /// How everything stands.
     ///
     /// # Errors
@@ -385,6 +413,7 @@ impl From<Happening> for Event {
         match happening {
             Happening::Call(event) => Event::Call(event),
             Happening::Registration(registration) => Event::Registration(registration),
+            Happening::Aside(aside) => Event::Aside(aside),
             Happening::Notice { call, kind, text } => Event::Notice { call, kind, text },
         }
     }

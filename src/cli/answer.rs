@@ -59,6 +59,10 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
             return exit;
         }
     }
+    if let Err(error) = verb.watch.begin(&phone, AccountId(0)).await {
+        let _ = phone.shutdown().await;
+        return fail(Exit::Configuration, &error);
+    }
     let mut exit = take_calls(&phone, &mut events, &reporter, &io, &conduct, &mut stop).await;
     let ending = phone.shutdown();
     tokio::pin!(ending);
@@ -67,6 +71,7 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
             Some(event) = events.next() => match event {
                 Event::Call(event) => reporter.call(&event),
                 Event::Registration(registration) => reporter.registration(&registration),
+                Event::Aside(aside) => reporter.aside(&aside),
                 Event::Notice { .. } | Event::Lagged { .. } => {}
             },
             ended = &mut ending => {
@@ -82,6 +87,7 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
         match event {
             Event::Call(event) => reporter.call(&event),
             Event::Registration(registration) => reporter.registration(&registration),
+            Event::Aside(aside) => reporter.aside(&aside),
             Event::Notice { .. } | Event::Lagged { .. } => {}
         }
     }
@@ -93,6 +99,7 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
     if own.is_none() && !verb.no_register {
         return Err(ConfigError::NoAccount("answer"));
     }
+    verb.watch.check()?;
     let accounts = own.into_iter().collect();
     let mut settings = verb.account.settings(accounts, db)?;
     let (_, port) = verb.account.local()?;
@@ -163,6 +170,7 @@ async fn take_calls(
                     _ => {}
                 },
                 Some(Event::Registration(registration)) => reporter.registration(&registration),
+                Some(Event::Aside(aside)) => reporter.aside(&aside),
                 Some(Event::Lagged { missed }) => {
                     eprintln!("sidetone: {missed} events were missed");
                     let Ok(snapshot) = phone.snapshot().await else { return Exit::Failed };

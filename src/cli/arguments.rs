@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use super::outside::WatchFlags;
 use crate::audio::{Sink, Source};
 use crate::call::record::{CallDirection, Status};
 use crate::config::{AccountFlags, MediaFlags};
@@ -30,11 +31,13 @@ pub(super) enum Verb {
     /// Registers at a built-in registrar, calls a built-in peer twice, records, measures and logs
     Demo(DemoArguments),
     /// Registers an account and keeps it registered
-    Register(RegisterArguments),
+    Register(Box<RegisterArguments>),
     /// Calls somebody
     Call(Box<CallArguments>),
     /// Takes calls
     Answer(Box<AnswerArguments>),
+    /// Sends a text
+    Message(Box<MessageArguments>),
     /// Rates a connection by the E-model (ITU-T G.107) that the calls use
     Quality(QualityArguments),
     /// Shows the call log
@@ -60,9 +63,24 @@ pub(super) struct DemoArguments {
 pub(super) struct RegisterArguments {
     #[command(flatten)]
     pub(super) account: AccountFlags,
+    #[command(flatten)]
+    pub(super) watch: WatchFlags,
     /// Ends, and takes the binding back, as soon as it is registered or has failed
     #[arg(long)]
     pub(super) once: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MessageArguments {
+    /// A SIP URI, or an extension or E.164 number on the account's domain
+    pub(super) target: String,
+    /// What to say
+    pub(super) text: String,
+    #[command(flatten)]
+    pub(super) account: AccountFlags,
+    /// Sends without registering first
+    #[arg(long)]
+    pub(super) no_register: bool,
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +126,8 @@ pub(super) struct AnswerArguments {
     pub(super) account: AccountFlags,
     #[command(flatten)]
     pub(super) media: MediaFlags,
+    #[command(flatten)]
+    pub(super) watch: WatchFlags,
     /// Takes calls to the bound address (port 5060 when --bind names none) from anyone
     #[arg(long)]
     pub(super) no_register: bool,

@@ -153,6 +153,7 @@ pub(super) async fn conduct(
                     Notice::SourceEnded | Notice::DtmfSent => {}
                 },
                 Event::Registration(registration) => reporter.registration(&registration),
+                Event::Aside(aside) => reporter.aside(&aside),
                 Event::Lagged { missed } => {
                     eprintln!("sidetone: {missed} events were missed");
                     let calls = phone.snapshot().await.ok()?.calls;

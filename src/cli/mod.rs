@@ -8,6 +8,7 @@ mod demo;
 mod devices;
 mod exit;
 pub mod history;
+mod outside;
 mod quality;
 mod register;
 mod report;
@@ -40,9 +41,10 @@ pub fn run() -> ExitCode {
     let reporter = Reporter::new(arguments.json);
     match arguments.verb {
         Verb::Demo(verb) => block_on(demo::run(verb, arguments.db, reporter)),
-        Verb::Register(verb) => block_on(register::run(verb, arguments.db, reporter)),
+        Verb::Register(verb) => block_on(register::run(*verb, arguments.db, reporter)),
         Verb::Call(verb) => block_on(call::run(verb, arguments.db, reporter)),
         Verb::Answer(verb) => block_on(answer::run(verb, arguments.db, reporter)),
+        Verb::Message(verb) => block_on(outside::run(*verb, reporter)),
         Verb::Quality(verb) => quality::run(&verb, &reporter),
         Verb::History(verb) => history::run(&verb, arguments.db, arguments.json),
         Verb::Devices => devices::run(&reporter),

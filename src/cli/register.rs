@@ -9,7 +9,7 @@ use crate::phone::{AccountId, Event, Events, Failure, Phone, RegistrationState};
 use std::path::PathBuf;
 
 pub(super) async fn run(verb: RegisterArguments, db: Option<PathBuf>, reporter: Reporter) -> Exit {
-    let settings = verb.account.account(&environment).and_then(|account| {
+    let settings = verb.watch.check().and_then(|()| verb.account.account(&environment)).and_then(|account| {
         let account = account.ok_or(ConfigError::NoAccount("register"))?;
         verb.account.settings(vec![account], db)
     });
@@ -26,7 +26,10 @@ pub(super) async fn run(verb: RegisterArguments, db: Option<PathBuf>, reporter: 
     let account = AccountId(0);
     let mut stop = Stop::listen();
     let exit = match first(&phone, &mut events, &reporter, account, verb.once, &mut stop).await {
-        Exit::Ok if !verb.once => keep(&mut events, &reporter, &mut stop).await,
+        Exit::Ok if !verb.once => match verb.watch.begin(&phone, account).await {
+            Ok(()) => keep(&mut events, &reporter, &mut stop).await,
+            Err(error) => fail(Exit::Configuration, &error),
+        },
         exit => exit,
     };
     let ending = phone.shutdown();
@@ -98,6 +101,7 @@ async fn keep(events: &mut Events, reporter: &Reporter, stop: &mut Stop) -> Exit
         tokio::select! {
             event = events.next() => match event {
                 Some(Event::Registration(registration)) => reporter.registration(&registration),
+                Some(Event::Aside(aside)) => reporter.aside(&aside),
                 Some(_) => {}
                 None => return Exit::Failed,
             },

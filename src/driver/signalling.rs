@@ -11,15 +11,16 @@ use super::clock::Clock;
 use super::media::{self, CallStart, Event as MediaNews, Io, MediaDriver};
 use crate::call::record::Record;
 use crate::call::{self, CallId, Change, MediaEvent};
-use crate::engine::{Dial, Engine, Output, Refused, Registration};
+use crate::engine::{Aside, Dial, Engine, Output, Refused, Registration};
 use crate::media::dtmf::Digit;
 use crate::media::session;
 use crate::net::{Failure, Inbox, Incoming, PortPair, Transports};
 use crate::random::Random;
-use crate::sip::agent::{AccountId, ResolveError, ResolveId};
+use crate::sip::agent::{AccountId, OutsideId, ResolveError, ResolveId};
 use crate::sip::hop::Hop;
 use crate::sip::message::Status;
 use crate::sip::registration;
+use crate::sip::uri::Uri;
 use crate::sip::wire::StreamItem;
 use crate::time::{Duration, Instant};
 use std::collections::HashMap;
@@ -53,6 +54,12 @@ pub enum Command {
     Change(CallId, Change, Reply<()>),
     /// Send DTMF digits.
     Dtmf(CallId, String, Reply<()>),
+    /// Send a text.
+    Message(AccountId, Uri, String, Reply<OutsideId>),
+    /// Ask a peer every so often whether it is there; the account's domain when absent.
+    Watch(AccountId, Option<Uri>, Duration, Reply<()>),
+    /// Subscribe to the mailbox of an account, each time for so long.
+    Subscribe(AccountId, Duration, Reply<()>),
     /// How everything stands.
     Snapshot(oneshot::Sender<Snapshot>),
     /// End all calls, take all bindings back, then end.
@@ -75,6 +82,8 @@ pub enum Happening {
     Call(call::Event),
     /// With a registration.
     Registration(Registration),
+    /// Outside of calls.
+    Aside(Box<Aside>),
     /// With the sound of a call; a sentence for the user. The call goes on.
     Notice {
         /// Whose.
@@ -264,6 +273,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                     (self.tell)(Happening::Call(event));
                 }
                 Output::Registration(registration) => (self.tell)(Happening::Registration(registration)),
+                Output::Aside(aside) => (self.tell)(Happening::Aside(aside)),
             }
         }
     }
@@ -394,6 +404,15 @@ impl<F: FnMut(Happening)> Turn<F> {
             Command::Hangup(call, reply) => drop(reply.send(engine.hangup(now, call))),
             Command::Change(call, change, reply) => drop(reply.send(engine.change(now, call, change))),
             Command::Dtmf(call, digits, reply) => drop(reply.send(engine.dtmf(now, call, &digits))),
+            Command::Message(account, to, text, reply) => {
+                drop(reply.send(engine.message(now, account, &to, &text)));
+            }
+            Command::Watch(account, target, every, reply) => {
+                drop(reply.send(engine.watch(now, account, target, every)));
+            }
+            Command::Subscribe(account, expires, reply) => {
+                drop(reply.send(engine.subscribe(now, account, expires)));
+            }
             Command::Snapshot(reply) => drop(reply.send(Snapshot {
                 registrations: engine.registrations().collect(),
                 calls: engine.calls().map(|(id, record)| (id, record.clone())).collect(),
@@ -403,6 +422,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                 for call in calls {
                     let _ = engine.hangup(now, call);
                 }
+                engine.leave_outside(now);
                 let accounts: Vec<AccountId> =
                     engine.registrations().map(|registration| registration.account).collect();
                 for account in accounts {

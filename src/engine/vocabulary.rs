@@ -1,5 +1,6 @@
 //! What an engine is told and what it tells.
 
+use super::outside::Aside;
 use crate::call::Event as CallEvent;
 use crate::call::{CallId, ChangeRefused, DtmfRefused, MediaOptions};
 use crate::media::plan::Plan;
@@ -94,6 +95,8 @@ pub enum Output {
     Call(CallEvent),
     /// A registration changed.
     Registration(Registration),
+    /// Something happened outside of calls.
+    Aside(Box<Aside>),
 }
 
 /// How a registration stands.

@@ -16,6 +16,7 @@ pub mod params;
 pub mod reason;
 pub mod registration;
 mod session;
+pub mod subscription;
 pub mod target;
 pub mod timer;
 pub mod transaction;

@@ -8,6 +8,7 @@ mod endings;
 mod flows;
 mod forks;
 mod letter;
+mod outside;
 mod peer;
 mod races;
 mod random_life;

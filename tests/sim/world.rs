@@ -346,7 +346,7 @@ pub fn is_request(wire: &Wire, method: &Method) -> bool {
 /// The session of an event; registrations have none.
 pub fn session_of(event: &Event) -> Option<SessionId> {
     match event {
-        Event::Registration { .. } => None,
+        Event::Registration { .. } | Event::Outside { .. } => None,
         Event::Route { session, .. }
         | Event::Progress { session, .. }
         | Event::Answered { session, .. }

@@ -325,7 +325,7 @@ impl World {
                     }
                 }
                 Output::Call(event) => place.events.push((self.now, event)),
-                Output::Disconnect { .. } | Output::Registration(_) => {}
+                Output::Disconnect { .. } | Output::Registration(_) | Output::Aside(_) => {}
             }
         }
     }

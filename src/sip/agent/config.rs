@@ -19,6 +19,8 @@ pub struct AgentConfig {
     pub capabilities: Option<Bytes>,
     /// Are the flows of registrations kept open through NATs ([`crate::sip::keepalive`])?
     pub keepalive: bool,
+    /// Are NOTIFYs of an account's own servers about its mailbox taken that no SUBSCRIBE asked for (RFC 3842)?
+    pub unsolicited_notify: bool,
     /// Bounds.
     pub limits: Limits,
 }
@@ -73,6 +75,7 @@ impl AgentConfig {
             unclaimed: Unclaimed::Accept,
             capabilities: None,
             keepalive: true,
+            unsolicited_notify: true,
             limits: Limits::default(),
         }
     }

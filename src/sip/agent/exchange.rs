@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::account::{AccountId, Accounts};
 use super::config::AgentConfig;
 use super::output::{Event, Output, RequestId, ResolveError, ResolveId, SessionId};
+use super::outside::OutsideId;
 use super::sent::{Purpose, Sent};
 use crate::random::Random;
 use crate::sip::header::{Headers, Name};
@@ -21,8 +22,16 @@ use crate::sip::uri::SipUri;
 use crate::time::{Duration, Instant};
 
 /// The methods that are served, for Allow (RFC 3261 section 20.5).
-pub(crate) const ALLOWED: [Method; 6] =
-    [Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Options, Method::Info];
+pub(crate) const ALLOWED: [Method; 8] = [
+    Method::Invite,
+    Method::Ack,
+    Method::Cancel,
+    Method::Bye,
+    Method::Options,
+    Method::Info,
+    Method::Message,
+    Method::Notify,
+];
 
 /// How much longer than a session its INVITE may last.
 const GUARD: Duration = Duration::from_secs(60);
@@ -40,6 +49,8 @@ pub(crate) enum Errand {
     Register(AccountId),
     /// The INVITE of a session waits for it.
     Invite(SessionId),
+    /// A request outside of calls waits for it.
+    Outside(OutsideId),
     /// Requests in the dialog with this remote tag wait for it.
     Dialog(SessionId, String),
 }
@@ -124,7 +135,7 @@ impl Exchange {
         let patience = match errand {
             // There is another way: the one that the dialog came by. The peer waits for its ACK meanwhile.
             Errand::Dialog(..) => DIALOG_LOOK_UP,
-            Errand::Register(_) | Errand::Invite(_) => self.config.limits.command,
+            Errand::Register(_) | Errand::Invite(_) | Errand::Outside(_) => self.config.limits.command,
         };
         self.asked_until.change(id, None, Some(now + patience));
         self.asked.insert(id, (now + patience, errand));

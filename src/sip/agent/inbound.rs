@@ -73,6 +73,11 @@ impl Agent {
             self.with_session(session, |session, ex| session.handle_request(ex, now, id, source, request));
             return;
         }
+        if inside && request.method == Method::Notify {
+            let response = self.receive_notify(now, None, source, &request);
+            self.exchange.respond(now, id, response);
+            return;
+        }
         if inside && !may_begin_anew(&request) {
             self.exchange.respond(now, id, request.response(Status::CALL_DOES_NOT_EXIST));
             return;
@@ -91,6 +96,14 @@ impl Agent {
         match request.method {
             Method::Options => {
                 let response = self.exchange.capabilities(&request, account, source);
+                self.exchange.respond(now, id, response);
+            }
+            Method::Message => {
+                let response = self.exchange.take_message(account, &request);
+                self.exchange.respond(now, id, response);
+            }
+            Method::Notify => {
+                let response = self.receive_notify(now, account, source, &request);
                 self.exchange.respond(now, id, response);
             }
             Method::Invite if self.sessions.len() >= self.exchange.config.limits.sessions => {
@@ -120,6 +133,7 @@ impl Agent {
         let Some(purpose) = self.exchange.purpose(id) else { return };
         let session = match purpose {
             Purpose::Register(account) => return self.registrar_answered(now, account, id, source, response),
+            Purpose::Outside(request) => return self.outside_answered(now, id, request, source, response),
             Purpose::Invite(session)
             | Purpose::Bye(session)
             | Purpose::Reinvite(session)

@@ -16,17 +16,23 @@ mod commands;
 mod config;
 mod exchange;
 mod inbound;
+mod notify;
+mod options;
 mod output;
+mod outside;
 mod policy;
 mod refused;
 mod register;
 mod screen;
 mod sent;
+mod text;
 
 pub use account::{Account, AccountId};
 pub use commands::{InsideRequest, InviteRequest};
 pub use config::{AgentConfig, Limits, Unclaimed};
+pub use options::PeerState;
 pub use output::{EndedBy, Event, Invitation, Output, RequestId, ResolveError, ResolveId, SessionId};
+pub use outside::{News, OutsideId};
 pub use policy::{
     DtmfWay, KeepAlive, Network, NotNetwork, RefreshShare, Reliable, SessionTimerMode, SessionTimers, UnknownWord,
 };
@@ -56,6 +62,8 @@ pub struct Agent {
     deadlines: Deadlines<SessionId>,
     registrations: Deadlines<AccountId>,
     last_session: u64,
+    /// What goes on outside of calls.
+    outside: outside::Outside,
     /// What came in and was no SIP message.
     malformed: u64,
 }
@@ -75,6 +83,8 @@ pub struct Sizes {
     pub invites: usize,
     /// Look-ups without an answer.
     pub look_ups: usize,
+    /// Requests outside of calls without a final response.
+    pub outside: usize,
 }
 
 impl Agent {
@@ -87,6 +97,7 @@ impl Agent {
             deadlines: Deadlines::default(),
             registrations: Deadlines::default(),
             last_session: 0,
+            outside: outside::Outside::default(),
             malformed: 0,
         }
     }
@@ -161,12 +172,17 @@ impl Agent {
         }
         self.keep_alive(now);
         self.registration_timeouts(now);
+        self.outside_timeouts(now);
         self.settle_news(now);
     }
 
     /// When to call [`Agent::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.exchange.poll_timeout(), self.deadlines.first(), self.registrations.first()].into_iter().flatten().min()
+        let outside = self.outside.poll_timeout();
+        [self.exchange.poll_timeout(), self.deadlines.first(), self.registrations.first(), outside]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What to do next.
@@ -183,12 +199,13 @@ impl Agent {
     /// How much is held.
     pub fn sizes(&self) -> Sizes {
         let [clients, servers, sent, invites, look_ups] = self.exchange.sizes();
-        Sizes { sessions: self.sessions.len(), clients, servers, sent, invites, look_ups }
+        Sizes { sessions: self.sessions.len(), clients, servers, sent, invites, look_ups, outside: self.outside.len() }
     }
 
     fn run_errand(&mut self, now: Instant, errand: Errand, found: Result<Vec<Hop>, ResolveError>) {
         match errand {
             Errand::Register(account) => self.registrar_found(now, account, found),
+            Errand::Outside(id) => self.outside_resolved(now, id, found),
             Errand::Invite(id) => {
                 self.with_session(id, |session, ex| session.handle_invite_resolved(ex, now, found));
             }

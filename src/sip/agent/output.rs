@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::account::AccountId;
+use super::outside::News;
 use crate::sip::header::Headers;
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::message::{Method, Status};
@@ -116,6 +117,13 @@ pub enum Event {
         account: AccountId,
         /// The new state, with the reason and the next attempt.
         state: registration::State,
+    },
+    /// Something happened outside of calls.
+    Outside {
+        /// With which account; none for a message to nobody whom we know.
+        account: Option<AccountId>,
+        /// What.
+        news: Box<News>,
     },
     /// The way of an outbound session is known; it waits for [`Agent::offer`](super::Agent::offer).
     Route {

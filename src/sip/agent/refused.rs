@@ -32,6 +32,12 @@ pub enum Refused {
     /// The bound of [`Limits::sessions`](super::Limits::sessions) is reached.
     #[error("{0} sessions are open, which is the limit; end one first")]
     TooManySessions(usize),
+    /// Too many requests outside of calls wait for their answers.
+    #[error("{0} requests wait for their answers, which is the limit; try again when some have ended")]
+    TooManyRequests(usize),
+    /// A text that does not fit into one MESSAGE (RFC 3428 section 8).
+    #[error("the text has {0} octets, and {1} fit into a message to this target; send it in parts")]
+    MessageTooLong(usize, usize),
     /// The target cannot be reached by SIP over a transport that Sidetone speaks.
     #[error("cannot send to \"{0}\": give a sip: address with a transport of udp, tcp or tls")]
     Target(String),

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use super::account::AccountId;
 use super::exchange::Exchange;
 use super::output::{RequestId, SessionId};
+use super::outside::OutsideId;
 use crate::sip::auth::Attempts;
 use crate::sip::header::{CSeq, Name};
 use crate::sip::hop::Hop;
@@ -31,6 +32,8 @@ pub(crate) enum Purpose {
     Reinvite(SessionId),
     /// Another request in a dialog; its final response is told.
     Inside(SessionId, RequestId),
+    /// A request outside of calls.
+    Outside(OutsideId),
 }
 
 /// A request of ours, without its Via.

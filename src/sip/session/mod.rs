@@ -234,7 +234,7 @@ impl Session {
             _ if !response.status.is_final() => {}
             Purpose::Bye(_) => self.byes = self.byes.saturating_sub(1),
             Purpose::Inside(_, request) => self.handle_reply(ex, now, request, source, response),
-            Purpose::Register(_) => {}
+            Purpose::Register(_) | Purpose::Outside(_) => {}
         }
     }
 
@@ -335,6 +335,10 @@ impl Session {
             Method::Invite => self.handle_reinvite(ex, now, id, source, request),
             Method::Options => {
                 let response = ex.capabilities(&request, self.account, source);
+                ex.respond(now, id, response);
+            }
+            Method::Message => {
+                let response = ex.take_message(self.account, &request);
                 ex.respond(now, id, response);
             }
             // The agent lets no method through that is not served.
