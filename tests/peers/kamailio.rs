@@ -1,6 +1,7 @@
 //! Kamailio as registrar and record-routing proxy with digest authentication, UDP and TCP, empty location table.
 
 use crate::process::{Peer, address, eventually, free_port};
+use crate::rtpengine::RtpEngine;
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
@@ -10,6 +11,7 @@ use std::time::Duration;
 pub struct Kamailio {
     pub address: SocketAddr,
     peer: Peer,
+    media: Option<RtpEngine>,
     _directory: tempfile::TempDir,
 }
 
@@ -35,6 +37,7 @@ loadmodule "usrloc.so"
 loadmodule "registrar.so"
 loadmodule "auth.so"
 loadmodule "xlog.so"
+@MODULES@
 modparam("usrloc", "db_mode", 0)
 modparam("registrar", "max_expires", 120)
 modparam("registrar", "min_expires", 10)
@@ -48,8 +51,9 @@ modparam("tm", "fr_timer", 5000)
 request_route {
     if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
     if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
+    if (is_method("BYE|ACK") || (is_method("INVITE") && has_totag())) { @RELAY@ }
     if (has_totag()) {
-        if (loose_route()) { xlog("L_ALERT", "$rm in dialog by $proto\n"); t_relay(); exit; }
+        if (loose_route()) { t_on_reply("MEDIA"); xlog("L_ALERT", "$rm in dialog by $proto\n"); t_relay(); exit; }
         if (is_method("ACK")) { if (t_check_trans()) t_relay(); exit; }
         sl_send_reply("404", "Not Here"); exit;
     }
@@ -70,8 +74,19 @@ request_route {
     }
     record_route();
     if (!lookup("location")) { sl_send_reply("404", "Not Found"); exit; }
+    if (is_method("INVITE")) { @RELAY@ }
+    t_on_reply("MEDIA");
     t_relay();
 }
+
+onreply_route[MEDIA] {
+    if (has_body("application/sdp")) { @RELAY_BACK@ }
+}
+"#;
+
+/// Has media go through rtpengine, plain towards the callee whatever the caller wants.
+const MODULES: &str = r#"loadmodule "rtpengine.so"
+modparam("rtpengine", "rtpengine_sock", "udp:@CONTROL@")
 "#;
 
 impl Kamailio {
@@ -82,11 +97,32 @@ impl Kamailio {
 
     /// Starts one that challenges with `algorithm` (`MD5` or `SHA-256`).
     pub fn with_algorithm(algorithm: &str) -> Self {
+        Self::with(algorithm, None)
+    }
+
+    /// Starts one that puts a media relay between the parties, which the callee reaches without SRTP.
+    pub fn with_media_relay() -> Self {
+        Self::with("MD5", Some(RtpEngine::start()))
+    }
+
+    /// The media relay.
+    pub fn media(&mut self) -> &mut RtpEngine {
+        self.media.as_mut().expect("a media relay")
+    }
+
+    fn with(algorithm: &str, media: Option<RtpEngine>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let ip = address();
         let address = SocketAddr::new(ip, free_port(ip));
         let config = directory.path().join("kamailio.cfg");
         let text = CONFIG.replace("@ADDRESS@", &address.to_string()).replace("@ALGORITHM@", algorithm);
+        let relay = if media.is_some() { r#"rtpengine_manage("RTP/AVP replace-origin");"# } else { "" };
+        let modules = media.as_ref().map(|media| MODULES.replace("@CONTROL@", &media.control.to_string()));
+        let back = if media.is_some() { r#"rtpengine_manage("replace-origin");"# } else { "" };
+        let text = text
+            .replace("@RELAY@", relay)
+            .replace("@RELAY_BACK@", back)
+            .replace("@MODULES@", &modules.unwrap_or_default());
         fs::write(&config, text).unwrap();
         let mut command = Command::new("kamailio");
         command.arg("-DD").arg("-f").arg(&config);
@@ -95,7 +131,7 @@ impl Kamailio {
         }
         command.arg("-P").arg(directory.path().join("pid"));
         let peer = Peer::start("kamailio", directory.path(), &mut command);
-        let kamailio = Self { address, peer, _directory: directory };
+        let kamailio = Self { address, peer, media, _directory: directory };
         kamailio.wait_until_it_answers();
         kamailio
     }

@@ -10,6 +10,7 @@ mod kamailio;
 mod outbound;
 mod process;
 mod registrar;
+mod rtpengine;
 mod sidetone;
 mod sipp;
 mod sound;

@@ -38,10 +38,14 @@ fn call(way: &Way) {
         return;
     }
     let kamailio = Kamailio::start();
-    let mut baresip = far_end(&kamailio, way);
+    let baresip = far_end(&kamailio, way);
+    call_through(&kamailio, baresip, way);
+}
+
+fn call_through(kamailio: &Kamailio, mut baresip: Baresip, way: &Way) {
     let home = Home::new();
     let recording = home.path("call.wav");
-    let mut arguments = account(&kamailio, "alice", way);
+    let mut arguments = account(kamailio, "alice", way);
     arguments.splice(0..0, ["call".into(), "bob".into()]);
     arguments.extend(["--duration", "8", "--record"].map(String::from));
     arguments.push(recording.display().to_string());
@@ -172,4 +176,22 @@ fn srtp_is_required_when_we_call_baresip() {
 #[test]
 fn srtp_is_required_when_baresip_calls_us() {
     answer(&Way { srtp: true, ..OPUS });
+}
+
+/// A relay between us, encrypted on our side and plain on the other, as a trunk has it: media comes from where neither
+/// party is.
+#[test]
+fn srtp_with_a_media_relay_that_talks_plain_to_baresip() {
+    if !peers_are_installed() || !installed("rtpengine") {
+        return;
+    }
+    let mut kamailio = Kamailio::with_media_relay();
+    let baresip = far_end(&kamailio, &PCMU);
+    call_through(&kamailio, baresip, &Way { srtp: true, ..PCMU });
+    let balance = kamailio.media().balance();
+    let relayed = balance
+        .lines()
+        .filter_map(|line| Some(line.split_once(" p, ")?.0.rsplit([' ', ',']).next()?.parse::<u64>().ok()?));
+    let busy = relayed.filter(|packets| *packets > 300).count();
+    assert!(busy >= 2, "both directions go through the relay:\n{balance}");
 }
