@@ -19,7 +19,14 @@ impl RtpEngine {
         let ip = address();
         let control = SocketAddr::new(ip, free_port(ip));
         let mut command = Command::new("rtpengine");
-        command.args(["--foreground", "--log-stderr", "--log-level=6", "--table=-1", "--no-fallback", "--delete-delay=0"]);
+        command.args([
+            "--foreground",
+            "--log-stderr",
+            "--log-level=6",
+            "--table=-1",
+            "--no-fallback",
+            "--delete-delay=0",
+        ]);
         command.args(["--port-min=30000", "--port-max=39999", "--num-threads=1"]);
         command.arg(format!("--interface={ip}")).arg(format!("--listen-ng={control}"));
         command.arg("--pidfile").arg(directory.path().join("pid"));

@@ -10,9 +10,11 @@ mod forks;
 mod letter;
 mod outside;
 mod peer;
+mod proxies;
 mod races;
 mod random_life;
 mod refusals;
+mod rfc3665;
 #[path = "../shared/mod.rs"]
 mod shared;
 mod ways;
