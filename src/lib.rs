@@ -35,6 +35,7 @@ pub mod sdp;
 pub mod sip;
 pub mod store;
 pub mod time;
+pub mod trace;
 
 /// The examples of README compile.
 #[cfg(doctest)]

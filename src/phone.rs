@@ -30,6 +30,7 @@ use crate::sip::agent::{AgentConfig, Unclaimed};
 use crate::sip::uri::Uri;
 use crate::store::{Options as StoreOptions, Store, StoreError};
 use crate::time::Duration;
+use crate::trace::{self, Recorder};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -78,6 +79,8 @@ pub struct Settings {
     pub database: Option<PathBuf>,
     /// Take calls that no account claims?
     pub take_unclaimed: bool,
+    /// The flight recorder.
+    pub trace: trace::Options,
 }
 
 /// Whom the accounts mean to talk to: names that certificates may be for.
@@ -106,6 +109,7 @@ impl Default for Settings {
             media_workers: None,
             database: None,
             take_unclaimed: false,
+            trace: trace::Options::default(),
         }
     }
 }
@@ -213,7 +217,8 @@ impl Phone {
         }
         let (commands, received) = mpsc::channel(COMMANDS);
         let (events, listener) = broadcast::channel(EVENTS);
-        let signalling = Signalling { engine, clock, transports, inbox, media, media_events, random };
+        let recorder = Recorder::new(&settings.trace, clock.wall());
+        let signalling = Signalling { engine, clock, transports, inbox, media, media_events, random, recorder };
         let phone = Self { commands, events: events.clone(), store: store.clone(), bound };
         tokio::spawn(signalling.run(received, move |happening| {
             let event = Event::from(happening);

@@ -16,11 +16,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("audio", &["media"]),
     ("net", &["sip"]),
     ("store", &["call", "media"]),
-    ("driver", &["engine", "call", "media", "net", "audio", "sip"]),
-    ("phone", &["driver", "store", "audio", "engine", "call", "media", "net", "sip"]),
+    ("trace", &["call", "sip"]),
+    ("driver", &["engine", "call", "media", "net", "audio", "sip", "trace"]),
+    ("phone", &["trace", "driver", "store", "audio", "engine", "call", "media", "net", "sip"]),
     ("loopback", &["phone", "sip", "net", "driver"]),
-    ("config", &["audio", "call", "media", "sip", "phone", "engine", "store", "net"]),
-    ("cli", &["phone", "config", "store", "loopback", "audio", "media", "call", "engine", "sip", "driver"]),
+    ("config", &["trace", "audio", "call", "media", "sip", "phone", "engine", "store", "net"]),
+    ("cli", &["trace", "phone", "config", "store", "loopback", "audio", "media", "call", "engine", "sip", "driver"]),
     ("main", &["cli"]),
 ];
 

@@ -47,7 +47,7 @@ fn options(call: &str) -> Bytes {
 
 async fn message(inbox: &mut Inbox) -> (Hop, Message) {
     match soon(inbox.next()).await {
-        Some(Incoming::Message { source, message, at }) if at >= AT => (source, *message),
+        Some(Incoming::Message { source, message, at, .. }) if at >= AT => (source, *message),
         other => panic!("no message: {other:?}"),
     }
 }

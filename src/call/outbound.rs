@@ -98,7 +98,10 @@ impl Start {
 impl Call {
     /// A call whose session was just made by [`Agent::invite`](crate::sip::agent::Agent::invite).
     pub fn outbound(desk: &mut Desk<'_>, start: Start) -> Self {
-        let call = start.call(desk, CallDirection::Outbound, Stage::Routing);
+        let mut call = start.call(desk, CallDirection::Outbound, Stage::Routing);
+        if let Some(call_id) = desk.agent.call_id(call.session) {
+            call.record.metadata.insert("call_id".into(), call_id.into());
+        }
         call.tell(desk, Moment::Initiated);
         call
     }

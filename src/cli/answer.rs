@@ -35,14 +35,19 @@ struct Conduct {
 }
 
 pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporter: Reporter) -> Exit {
+    let trace = match verb.trace.options(db.as_deref()) {
+        Ok(trace) => trace,
+        Err(error) => return fail(Exit::Configuration, &error),
+    };
     let wish = match wish(&verb, db) {
         Ok(wish) => wish,
         Err(error) => return fail(Exit::Configuration, &error),
     };
-    let Wish { settings, io, register, conduct, sentences } = wish;
+    let Wish { mut settings, io, register, conduct, sentences } = wish;
     for sentence in sentences {
         reporter.say(&sentence);
     }
+    settings.trace = trace;
     let (phone, mut events) = match Phone::start(settings) {
         Ok(started) => started,
         Err(error) => return fail(Exit::Configuration, &error),

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use super::outside::WatchFlags;
+use super::trace::{TraceArguments, TraceFlags};
 use crate::audio::{Sink, Source};
 use crate::call::record::{CallDirection, Status};
 use crate::config::{AccountFlags, MediaFlags};
@@ -42,6 +43,8 @@ pub(super) enum Verb {
     Quality(QualityArguments),
     /// Shows the call log
     History(HistoryArguments),
+    /// Shows what was said on the wire: every call and registration leaves a trace
+    Trace(TraceArguments),
     /// Lists the sound devices
     Devices,
 }
@@ -68,6 +71,8 @@ pub(super) struct RegisterArguments {
     /// Ends, and takes the binding back, as soon as it is registered or has failed
     #[arg(long)]
     pub(super) once: bool,
+    #[command(flatten)]
+    pub(super) trace: TraceFlags,
 }
 
 #[derive(Debug, Args)]
@@ -118,6 +123,8 @@ pub(super) struct CallArguments {
     /// Calls without registering first
     #[arg(long)]
     pub(super) no_register: bool,
+    #[command(flatten)]
+    pub(super) trace: TraceFlags,
 }
 
 #[derive(Debug, Args)]
@@ -152,6 +159,8 @@ pub(super) struct AnswerArguments {
     /// Hangs up so long after the answer
     #[arg(long, value_name = "SECONDS")]
     pub(super) duration: Option<f64>,
+    #[command(flatten)]
+    pub(super) trace: TraceFlags,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ use crate::phone::{Account, AccountId, Dial, Io, Phone, Settings};
 use crate::sip::uri::{Host, SipUri, Uri};
 use crate::store;
 use crate::time::Duration;
+use crate::trace;
 use serde_json::json;
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -116,7 +117,8 @@ async fn demonstrate(
 fn settings(user: &str, domain: SocketAddr, database: Option<PathBuf>) -> Settings {
     let mut account = Account::new(uri(user, domain));
     account.password = Some(PASSWORD.into());
-    Settings { ips: vec![LOOPBACK], accounts: vec![account], database, ..Settings::default() }
+    let trace = trace::Options { directory: database.as_deref().map(trace::directory_of), ..trace::Options::default() };
+    Settings { ips: vec![LOOPBACK], accounts: vec![account], database, trace, ..Settings::default() }
 }
 
 fn uri(user: &str, domain: SocketAddr) -> Uri {

@@ -13,6 +13,7 @@ mod quality;
 mod register;
 mod report;
 mod signals;
+mod trace;
 
 pub use exit::Exit;
 
@@ -47,6 +48,7 @@ pub fn run() -> ExitCode {
         Verb::Message(verb) => block_on(outside::run(*verb, reporter)),
         Verb::Quality(verb) => quality::run(&verb, &reporter),
         Verb::History(verb) => history::run(&verb, arguments.db, arguments.json),
+        Verb::Trace(verb) => trace::run(&verb, arguments.db, arguments.json),
         Verb::Devices => devices::run(&reporter),
     }
     .into()

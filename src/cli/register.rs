@@ -9,6 +9,10 @@ use crate::phone::{AccountId, Event, Events, Failure, Phone, RegistrationState};
 use std::path::PathBuf;
 
 pub(super) async fn run(verb: RegisterArguments, db: Option<PathBuf>, reporter: Reporter) -> Exit {
+    let trace = match verb.trace.options(db.as_deref()) {
+        Ok(trace) => trace,
+        Err(error) => return fail(Exit::Configuration, &error),
+    };
     let settings = verb.watch.check().and_then(|()| verb.account.account(&environment)).and_then(|account| {
         let account = account.ok_or(ConfigError::NoAccount("register"))?;
         verb.account.settings(vec![account], db)
@@ -19,6 +23,7 @@ pub(super) async fn run(verb: RegisterArguments, db: Option<PathBuf>, reporter: 
     };
     // Nothing is called here.
     settings.database = None;
+    settings.trace = trace;
     let (phone, mut events) = match Phone::start(settings) {
         Ok(started) => started,
         Err(error) => return fail(Exit::Configuration, &error),

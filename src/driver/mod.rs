@@ -3,6 +3,7 @@
 mod clock;
 mod entropy;
 pub mod media;
+mod recording;
 pub mod signalling;
 
 pub use clock::Clock;

@@ -9,6 +9,7 @@
 
 use super::clock::Clock;
 use super::media::{self, CallStart, Event as MediaNews, Io, MediaDriver};
+use super::recording;
 use crate::call::record::Record;
 use crate::call::{self, CallId, Change, MediaEvent};
 use crate::engine::{Aside, Dial, Engine, Output, Refused, Registration};
@@ -23,6 +24,7 @@ use crate::sip::registration;
 use crate::sip::uri::Uri;
 use crate::sip::wire::StreamItem;
 use crate::time::{Duration, Instant};
+use crate::trace::{Note, Recorder};
 use std::collections::HashMap;
 use tokio::sync::{mpsc, oneshot};
 
@@ -125,6 +127,8 @@ pub struct Signalling {
     pub media_events: mpsc::Receiver<MediaNews>,
     /// Chance of media sessions.
     pub random: Random,
+    /// The flight recorder.
+    pub recorder: Recorder,
 }
 
 struct Turn<F> {
@@ -165,7 +169,9 @@ impl Signalling {
                 break;
             }
             let farewell = turn.farewell.as_ref().map(|farewell| farewell.until);
-            let deadline = turn.signalling.engine.poll_timeout().into_iter().chain(farewell).min();
+            turn.signalling.recorder.handle_timeout(now);
+            let recorder = turn.signalling.recorder.poll_timeout();
+            let deadline = turn.signalling.engine.poll_timeout().into_iter().chain(farewell).chain(recorder).min();
             let pause = deadline.map_or(Duration::from_secs(3600), |deadline| deadline.since(now));
             if pause.is_zero() {
                 // Before anything else: a flood of packets must not hold up what is due.
@@ -197,8 +203,8 @@ impl Signalling {
         }
         let Turn { signalling, farewell, .. } = turn;
         // The last messages are with the sockets; media threads are joined where waiting is allowed.
-        let Signalling { media, transports, .. } = signalling;
-        let _ = tokio::task::spawn_blocking(move || drop(media)).await;
+        let Signalling { media, transports, recorder, .. } = signalling;
+        let _ = tokio::task::spawn_blocking(move || (drop(media), recorder.close())).await;
         drop(transports);
         if let Some(farewell) = farewell {
             let _ = farewell.done.send(());
@@ -225,6 +231,8 @@ impl<F: FnMut(Happening)> Turn<F> {
         while let Some(output) = self.signalling.engine.poll_output() {
             match output {
                 Output::Transmit { hop, bytes } => {
+                    let now = self.now();
+                    self.signalling.recorder.message(now, true, &hop, &bytes);
                     if let Err(why) = self.signalling.transports.send(&hop, bytes) {
                         tracing::debug!(%hop, %why, "a message could not be sent");
                         self.fail(hop, why);
@@ -246,6 +254,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                         Ok(pair) => {
                             let rtp = pair.rtp_address;
                             self.ports.insert(call, pair);
+                            self.note(call, || recording::ports(rtp));
                             MediaEvent::Opened(rtp)
                         }
                         Err(error) => MediaEvent::Failed(error.to_string()),
@@ -254,6 +263,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                 }
                 Output::StartMedia { call, plan } => self.start_media(call, *plan),
                 Output::UpdateMedia { call, plan } => {
+                    self.note(call, || recording::plan("changed", &plan));
                     if let Err(error) = self.signalling.media.update(call.0, *plan) {
                         self.bring(call, MediaEvent::Failed(error.to_string()));
                     }
@@ -266,13 +276,19 @@ impl<F: FnMut(Happening)> Turn<F> {
                 }
                 Output::CloseMedia { call } => self.close_media(call),
                 Output::Call(event) => {
+                    let now = self.now();
+                    self.signalling.recorder.call(now, &event);
                     if event.moment == call::Moment::Ended {
                         self.audio.remove(&event.call);
                         self.ports.remove(&event.call);
                     }
                     (self.tell)(Happening::Call(event));
                 }
-                Output::Registration(registration) => (self.tell)(Happening::Registration(registration)),
+                Output::Registration(registration) => {
+                    let now = self.now();
+                    recording::registration(&mut self.signalling.recorder, now, &registration);
+                    (self.tell)(Happening::Registration(registration));
+                }
                 Output::Aside(aside) => (self.tell)(Happening::Aside(aside)),
             }
         }
@@ -284,6 +300,7 @@ impl<F: FnMut(Happening)> Turn<F> {
         let Some(ports) = self.ports.remove(&call) else {
             return self.bring(call, MediaEvent::Failed("the RTP ports of the call are gone".into()));
         };
+        self.note(call, || recording::plan("started", &plan));
         let random = self.signalling.random.split();
         let start = CallStart { ports, plan, config: self.config.clone(), io, random };
         if let Err(error) = self.signalling.media.start_call(call.0, start) {
@@ -307,12 +324,20 @@ impl<F: FnMut(Happening)> Turn<F> {
         self.signalling.engine.handle_media(now, call, event);
     }
 
+    fn note(&mut self, call: CallId, note: impl FnOnce() -> Note) {
+        let now = self.now();
+        self.signalling.recorder.note(now, call, note);
+    }
+
     fn notice(&mut self, call: CallId, kind: Notice, text: String) {
         (self.tell)(Happening::Notice { call, kind, text });
     }
 
     fn handle_media(&mut self, event: MediaNews) {
         let call = CallId(event.key());
+        if let Some(note) = recording::media(&event) {
+            self.note(call, || note);
+        }
         match event {
             MediaNews::Dtmf { digit, duration, .. } => {
                 self.bring(call, MediaEvent::Dtmf { digit: digit.character(), duration });
@@ -346,6 +371,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                 tracing::info!(%call, ?component, %address, "media comes from another address than the SDP said");
             }
             MediaNews::RemoteBye { .. } => tracing::debug!(%call, "RTCP BYE"),
+            MediaNews::Report { .. } => {}
         }
     }
 
@@ -359,10 +385,14 @@ impl<F: FnMut(Happening)> Turn<F> {
 
     fn handle_incoming(&mut self, incoming: Incoming) {
         let now = self.now();
-        let engine = &mut self.signalling.engine;
+        let Signalling { engine, recorder, .. } = &mut self.signalling;
         match incoming {
-            Incoming::Datagram { source, bytes, .. } => engine.handle_datagram(now, source, &bytes),
-            Incoming::Message { source, message, .. } => {
+            Incoming::Datagram { source, bytes, .. } => {
+                recorder.message(now, false, &source, &bytes);
+                engine.handle_datagram(now, source, &bytes);
+            }
+            Incoming::Message { source, message, octets, .. } => {
+                recorder.message(now, false, &source, &octets);
                 engine.handle_stream_item(now, source, Ok(StreamItem::Message(*message)))
             }
             Incoming::Malformed { source, malformed, .. } => engine.handle_stream_item(now, source, Err(*malformed)),

@@ -235,12 +235,15 @@ impl Reading<'_> {
             (0..self.progress.pings.swap(0, Relaxed)).for_each(|_| cut.ping_sent());
             cut.push(octets);
             let mut whole = false;
-            for item in cut.by_ref() {
+            while let Some(item) = cut.next() {
                 whole = true;
                 let incoming = match item {
-                    Ok(StreamItem::Message(message)) => {
-                        Incoming::Message { source: self.hop, message: Box::new(message), at: heard }
-                    }
+                    Ok(StreamItem::Message(message)) => Incoming::Message {
+                        source: self.hop,
+                        message: Box::new(message),
+                        octets: cut.take_octets(),
+                        at: heard,
+                    },
                     Ok(StreamItem::KeepAlivePing) => {
                         self.pong();
                         Incoming::KeepAlive { source: self.hop, pong: false, at: heard }

@@ -62,6 +62,8 @@ pub enum Incoming {
         source: Hop,
         /// The message.
         message: Box<Message>,
+        /// Its exact octets.
+        octets: Bytes,
         /// When its last octet arrived.
         at: Instant,
     },

@@ -11,4 +11,5 @@ mod history;
 mod process;
 mod quality;
 mod secrets;
+mod traces;
 mod usage;

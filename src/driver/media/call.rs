@@ -151,6 +151,7 @@ impl Call {
                     Event::RemoteLearned { key, component, address }
                 }
                 session::Event::RemoteBye => Event::RemoteBye { key },
+                session::Event::Report { sent, report } => Event::Report { key, sent, report },
                 session::Event::SourceChanged { .. } => continue,
             });
         }

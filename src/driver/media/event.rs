@@ -3,6 +3,7 @@
 use crate::audio::{Recording, WavError};
 use crate::media::dtmf::Digit;
 use crate::media::quality::Report;
+use crate::media::rtcp;
 use crate::media::session;
 use crate::media::session::Unusable;
 use crate::time::Duration;
@@ -45,6 +46,15 @@ pub enum Event {
     RemoteBye {
         /// Which call.
         key: u64,
+    },
+    /// An RTCP report was sent or taken.
+    Report {
+        /// Which call.
+        key: u64,
+        /// We sent it.
+        sent: bool,
+        /// What it says.
+        report: rtcp::Summary,
     },
     /// The source came to its end; silence follows.
     SourceEnded {
@@ -97,6 +107,7 @@ impl Event {
             | Event::DtmfSent { key, .. }
             | Event::RemoteLearned { key, .. }
             | Event::RemoteBye { key }
+            | Event::Report { key, .. }
             | Event::SourceEnded { key, .. }
             | Event::Quality { key, .. }
             | Event::Trouble { key, .. }

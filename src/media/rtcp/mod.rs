@@ -66,9 +66,24 @@ pub struct Remote {
     pub round_trip: Option<Duration>,
 }
 
+/// A report in brief.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Who reports.
+    pub ssrc: Ssrc,
+    /// There in a sender report.
+    pub sender: Option<SenderInfo>,
+    /// On the source of the other side; `None` before anything was heard of it.
+    pub block: Option<ReportBlock>,
+    /// The source leaves (BYE).
+    pub bye: bool,
+}
+
 /// What a received compound packet brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
+    /// Its first report; the block is the one on our source.
+    pub report: Option<Summary>,
     /// It reported on our source.
     pub about_us: bool,
     /// Sources that left.
@@ -102,6 +117,8 @@ pub struct Rtcp {
     reports: [Option<Instant>; 2],
     sender_reports: VecDeque<(u32, Instant)>,
     remote: Option<Remote>,
+    /// What our last report said.
+    last: Option<Summary>,
     left: bool,
     out: Vec<u8>,
 }
@@ -123,6 +140,7 @@ impl Rtcp {
             reports: [None; 2],
             sender_reports: VecDeque::with_capacity(MAX_SENT_REPORTS),
             remote: None,
+            last: None,
             left: false,
             out,
         }
@@ -178,6 +196,8 @@ impl Rtcp {
                         member.last_sr = Some((sender.ntp, now));
                     }
                     let ours = self.ssrc;
+                    let block = blocks.iter().find(|block| block.ssrc == ours).copied();
+                    heard.report.get_or_insert(Summary { ssrc, sender, block, bye: false });
                     for block in blocks.iter().filter(|block| block.ssrc == ours) {
                         self.reported(now, block);
                         heard.about_us = true;
@@ -189,6 +209,9 @@ impl Rtcp {
                 }
                 Part::Bye { ssrcs } => {
                     self.members.leave(&ssrcs);
+                    if let Some(report) = &mut heard.report {
+                        report.bye |= ssrcs.contains(&report.ssrc);
+                    }
                     heard.byes.extend(ssrcs.into_iter().filter(|ssrc| *ssrc != self.ssrc));
                 }
             }
@@ -234,6 +257,11 @@ impl Rtcp {
         self.remote.as_ref()
     }
 
+    /// What the last packet of ours said; `None` before the first.
+    pub fn last(&self) -> Option<Summary> {
+        self.last
+    }
+
     fn write(&mut self, now: Instant, reception: &mut Reception, bye: Option<&str>) -> Option<&[u8]> {
         let ntp = Ntp::of(self.wall.at(now));
         let we_sent = self.crowd().we_sent;
@@ -256,6 +284,7 @@ impl Rtcp {
             }
         });
         Outgoing { ssrc: self.ssrc, sender, block, cname: &self.cname, bye }.write(&mut self.out).ok()?;
+        self.last = Some(Summary { ssrc: self.ssrc, sender, block, bye: bye.is_some() });
         self.schedule.observe_size(self.out.len() + LOWER_HEADERS);
         self.reports = [self.reports[1], Some(now)];
         if sender.is_some() {

@@ -204,6 +204,9 @@ impl Session {
             return;
         }
         self.counters.rtcp_received += 1;
+        if let Some(report) = heard.report {
+            self.tell(Event::Report { sent: false, report });
+        }
         if component == Component::Rtcp
             && let Some(address) = self.rtcp_from.confirm(now, from)
         {

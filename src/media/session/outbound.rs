@@ -100,6 +100,9 @@ impl Session {
                 srtp.protect_rtcp(&self.packet).is_ok_and(|packet| self.outbox.push_protected(component, to, packet))
             }
         };
+        if let Some(report) = self.rtcp.last().filter(|_| queued) {
+            self.tell(Event::Report { sent: true, report });
+        }
         let counter = if queued { &mut self.counters.rtcp_sent } else { &mut self.counters.not_sent };
         *counter += 1;
     }

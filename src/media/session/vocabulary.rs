@@ -2,7 +2,7 @@
 
 use crate::media::codec::{Unavailable, opus};
 use crate::media::dtmf::Digit;
-use crate::media::{jitter, srtp};
+use crate::media::{jitter, rtcp, srtp};
 use crate::time::{Duration, Wall};
 use std::net::SocketAddr;
 
@@ -100,6 +100,13 @@ pub enum Event {
     },
     /// The far end said goodbye by RTCP (RFC 3550 section 6.6).
     RemoteBye,
+    /// An RTCP report was sent or taken.
+    Report {
+        /// We sent it.
+        sent: bool,
+        /// What it says.
+        report: rtcp::Summary,
+    },
 }
 
 /// What was dropped and why, and what was done about loss.

@@ -137,6 +137,11 @@ impl Agent {
         self.exchange.accounts.get(id).map(|line| line.state())
     }
 
+    /// The Call-ID of a session.
+    pub fn call_id(&self, session: SessionId) -> Option<String> {
+        self.sessions.get(&session).map(|session| session.key().0)
+    }
+
     /// The answer to [`Output::Resolve`], best hop first.
     pub fn handle_resolved(&mut self, now: Instant, id: ResolveId, found: Result<Vec<Hop>, ResolveError>) {
         if let Some(errand) = self.exchange.resolved(id) {

@@ -3,7 +3,7 @@
 
 use super::{Fault, Head, Length, Limits, Malformed, head_end};
 use crate::sip::message::Message;
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 /// Cuts the octets of one connection into messages.
 ///
@@ -23,6 +23,8 @@ pub struct Stream {
     /// Pings of ours that have not been answered yet.
     pings: u32,
     broken: bool,
+    /// The octets of the last message.
+    octets: BytesMut,
 }
 
 /// What came out of a stream.
@@ -40,7 +42,15 @@ pub enum StreamItem {
 impl Stream {
     /// A new connection.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, buffer: BytesMut::new(), scanned: 0, waiting: None, pings: 0, broken: false }
+        Self {
+            limits,
+            buffer: BytesMut::new(),
+            scanned: 0,
+            waiting: None,
+            pings: 0,
+            broken: false,
+            octets: BytesMut::new(),
+        }
     }
 
     /// Adds octets that were read.
@@ -68,6 +78,11 @@ impl Stream {
     /// Octets that are held.
     pub fn buffered(&self) -> usize {
         self.buffer.len()
+    }
+
+    /// The exact octets of the message that [`Iterator::next`] gave last; empty the second time.
+    pub fn take_octets(&mut self) -> Bytes {
+        self.octets.split().freeze()
     }
 
     /// Takes line ends from the front: a keep-alive, or `None` when a message follows or more has to be read.
@@ -115,7 +130,10 @@ impl Stream {
             return Some(head);
         };
         self.scanned = 0;
-        Some(Head::parse(&self.buffer.split_to(end), &self.limits))
+        let head = self.buffer.split_to(end);
+        self.octets.clear();
+        self.octets.extend_from_slice(&head);
+        Some(Head::parse(&head, &self.limits))
     }
 }
 
@@ -154,6 +172,7 @@ impl Iterator for Stream {
             return None;
         }
         let body = self.buffer.split_to(octets).freeze();
+        self.octets.extend_from_slice(&body);
         Some(head.finish(body).map(StreamItem::Message))
     }
 }
