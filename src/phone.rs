@@ -86,11 +86,12 @@ pub struct Settings {
 /// Whom the accounts mean to talk to: names that certificates may be for.
 fn domains(settings: &Settings) -> Vec<String> {
     let servers = |account: &Account| {
-        let of = |uri: &Option<Uri>| uri.as_ref().and_then(Uri::host).map(ToString::to_string);
-        [of(&Some(account.aor.clone())), of(&account.registrar), of(&account.outbound_proxy)]
+        let uris = std::iter::once(&account.aor).chain(&account.registrar);
+        let uris = uris.chain(&account.outbound_proxies).chain(&account.routes);
+        uris.filter_map(Uri::host).map(ToString::to_string).collect::<Vec<_>>()
     };
     let mut domains = settings.tls.domains.clone();
-    domains.extend(settings.accounts.iter().flat_map(servers).flatten());
+    domains.extend(settings.accounts.iter().flat_map(servers));
     domains
 }
 

@@ -1,6 +1,6 @@
 //! The flags of accounts and media.
 
-use super::value::address;
+use super::value::{address, seconds};
 use super::{ConfigError, Environment, PASSWORD};
 use crate::call::MediaOptions;
 use crate::media::plan::Codec;
@@ -35,9 +35,15 @@ pub struct AccountFlags {
     /// udp, tcp or tls
     #[arg(long, value_name = "TRANSPORT")]
     pub transport: Option<String>,
-    /// Proxy that every request outside a dialog is sent through
+    /// Proxy that every request outside a dialog is sent through; given again, the next one to try when it fails
     #[arg(long, value_name = "HOST[:PORT]")]
-    pub outbound_proxy: Option<String>,
+    pub outbound_proxy: Vec<String>,
+    /// Another Route entry behind the proxy; may be given again
+    #[arg(long, value_name = "URI")]
+    pub route: Vec<String>,
+    /// How long a server may be silent before the next one is tried [default: 4]
+    #[arg(long, value_name = "SECONDS")]
+    pub failover: Option<f64>,
     /// Lifetime to ask the registrar for, seconds
     #[arg(long, value_name = "SECONDS")]
     pub expires: Option<u32>,
@@ -100,7 +106,7 @@ impl AccountFlags {
             value.as_deref().map(|value| address(flag, value, "host or host:port")).transpose()
         };
         account.registrar = server("--registrar", &self.registrar)?;
-        account.outbound_proxy = server("--outbound-proxy", &self.outbound_proxy)?;
+        self.ways(&mut account)?;
         if let Some(expires) = self.expires {
             account.expires = Duration::from_secs(u64::from(expires));
         }
@@ -123,10 +129,21 @@ impl AccountFlags {
         account.auth_user.clone_from(&self.auth_user);
         account.display.clone_from(&self.display_name);
         account.transport = self.transport.as_deref().map(Transport::from_str).transpose()?;
-        let proxy = self.outbound_proxy.as_deref();
-        account.outbound_proxy =
-            proxy.map(|proxy| address("--outbound-proxy", proxy, "host or host:port")).transpose()?;
+        self.ways(&mut account)?;
         Ok(account)
+    }
+
+    /// Proxies, routes, and how long a silent one is waited for.
+    fn ways(&self, account: &mut Account) -> Result<(), ConfigError> {
+        let all = |flag, values: &[String], example| {
+            values.iter().map(|value| address(flag, value, example)).collect::<Result<Vec<_>, _>>()
+        };
+        account.outbound_proxies = all("--outbound-proxy", &self.outbound_proxy, "host or host:port")?;
+        account.routes = all("--route", &self.route, "sip:host or sip:host:port")?;
+        if let Some(limit) = seconds("--failover", self.failover)? {
+            account.failover = Some(limit);
+        }
+        Ok(())
     }
 
     /// Settings of a phone with these accounts.

@@ -281,6 +281,11 @@ impl Registration {
         &self.state
     }
 
+    /// The registrar: the Request-URI.
+    pub fn registrar(&self) -> &Uri {
+        &self.config.registrar
+    }
+
     /// Where the next REGISTER goes: the first Route, else the registrar.
     pub fn target(&self) -> &Uri {
         self.config.route.first().map_or(&self.config.registrar, |route| &route.uri)

@@ -5,6 +5,7 @@ mod calls;
 mod change;
 mod dialogs;
 mod endings;
+mod fail_over;
 mod flows;
 mod forks;
 mod letter;

@@ -24,7 +24,7 @@ fn the_outbound_proxy_is_preloaded() {
     world.names.insert("proxy.example.net".into(), vec![proxy]);
     let agent = world.address(alice);
     let mut one = account("sip:alice@example.net", "secret");
-    one.outbound_proxy = Some(uri("sip:proxy.example.net:5080"));
+    one.outbound_proxies = vec![uri("sip:proxy.example.net:5080")];
     one.display = Some("Alice A.".into());
     let one = world.with(alice, |agent, _| agent.add_account(one));
     let session = world.with(alice, |agent, now| agent.invite(now, invite(one, "sip:bob@192.0.2.2")).unwrap());

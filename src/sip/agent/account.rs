@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::policy::{DtmfWay, KeepAlive, Network, RefreshShare, Reliable, SessionTimers};
@@ -10,7 +10,6 @@ use crate::sip::auth::{self, Credentials, Password};
 use crate::sip::header::Header;
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::identity::{self, same_number};
-use crate::sip::name_addr::NameAddr;
 use crate::sip::registration::{Registration, State};
 use crate::sip::uri::Uri;
 use crate::time::Instant;
@@ -40,8 +39,11 @@ pub struct Account {
     pub password: Option<Password>,
     /// Where REGISTER goes; `sip:` and the host of `aor` when absent.
     pub registrar: Option<Uri>,
-    /// Put as the pre-loaded Route of every request outside a dialog, with `;lr` (RFC 3261 section 8.1.2).
-    pub outbound_proxy: Option<Uri>,
+    /// Proxies that requests outside a dialog go through, alternatives in their order: the one that serves stands as the
+    /// first pre-loaded Route, with `;lr` (RFC 3261 section 8.1.2).
+    pub outbound_proxies: Vec<Uri>,
+    /// More pre-loaded Route entries, behind the proxy.
+    pub routes: Vec<Uri>,
     /// The transport to use where neither the URI nor the route says one.
     pub transport: Option<Transport>,
     /// The lifetime that a REGISTER asks for.
@@ -81,13 +83,14 @@ impl Account {
             auth_user: None,
             password: None,
             registrar: None,
-            outbound_proxy: None,
+            outbound_proxies: Vec::new(),
+            routes: Vec::new(),
             transport: None,
             expires: Duration::from_secs(3600),
             instance: None,
             refresh: None,
             keepalive: KeepAlive::default(),
-            failover: None,
+            failover: Some(FAILOVER),
             reliable: Reliable::default(),
             session_timers: SessionTimers::default(),
             dtmf: DtmfWay::default(),
@@ -98,6 +101,10 @@ impl Account {
         }
     }
 }
+
+/// How long a server may be silent where there is another one: what carriers with several servers expect (Twilio and
+/// Telnyx say 4 s), and long enough for four sendings of a datagram (T1 = 500 ms).
+const FAILOVER: Duration = Duration::from_secs(4);
 
 /// Peers of an account whose addresses are remembered.
 const PEERS: usize = 64;
@@ -117,8 +124,17 @@ pub(crate) struct Line {
     pub(crate) registration: Option<Registration>,
     /// The deadline of the registration that the agent has noted.
     pub(crate) noted: Option<Instant>,
-    /// The ways to the registrar or proxy, while they are good.
+    /// The ways to the registrar or proxy, while they are good, and when they were looked up.
     pub(crate) ways: Vec<Hop>,
+    pub(crate) looked_up: Instant,
+    /// The same in the order of the DNS, whatever failed.
+    pub(crate) listed: Vec<Hop>,
+    /// The way by which it is registered.
+    pub(crate) home: Option<Hop>,
+    /// Is that so only because those before it failed?
+    pub(crate) detour: bool,
+    /// Which of several outbound proxies is where.
+    pub(crate) proxies: Vec<((Transport, SocketAddr), usize)>,
     /// Where its registrar and proxies are: a request from there to an unknown user is for this account (trunks send
     /// the called number in the Request-URI).
     peers: BTreeSet<IpAddr>,
@@ -137,6 +153,11 @@ impl Accounts {
             registration: None,
             noted: None,
             ways: Vec::new(),
+            looked_up: Instant::ZERO,
+            listed: Vec::new(),
+            home: None,
+            detour: false,
+            proxies: Vec::new(),
             peers: BTreeSet::new(),
         };
         line.client = line.credentials().map(auth::Client::new);
@@ -187,17 +208,6 @@ impl Line {
     pub(crate) fn credentials(&self) -> Option<Credentials> {
         let user = self.account.auth_user.clone().or_else(|| Some(self.account.aor.user()?.into_owned()))?;
         Some(Credentials::new(user, self.account.password.clone()?))
-    }
-
-    /// The pre-loaded Route (RFC 3261 section 8.1.1.1): the outbound proxy, always as a loose router.
-    pub(crate) fn route(&self) -> Option<NameAddr> {
-        let mut proxy = self.account.outbound_proxy.clone()?;
-        if let Some(proxy) = proxy.sip_mut()
-            && !proxy.loose_route()
-        {
-            proxy.params.set_flag("lr");
-        }
-        Some(NameAddr::new(proxy))
     }
 
     pub(crate) fn state(&self) -> State {

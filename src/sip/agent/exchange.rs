@@ -8,6 +8,8 @@ use super::account::{AccountId, Accounts};
 use super::config::AgentConfig;
 use super::output::{Event, Output, RequestId, ResolveError, ResolveId, SessionId};
 use super::outside::OutsideId;
+use super::penalty::Penalties;
+use super::routes::{FURTHER, Search};
 use super::sent::{Purpose, Sent};
 use crate::random::Random;
 use crate::sip::header::{Headers, Name};
@@ -53,6 +55,8 @@ pub(crate) enum Errand {
     Outside(OutsideId),
     /// Requests in the dialog with this remote tag wait for it.
     Dialog(SessionId, String),
+    /// It is one of several proxies.
+    Proxies(Box<Search>),
 }
 
 /// See the [module](self).
@@ -62,12 +66,16 @@ pub(crate) struct Exchange {
     pub(crate) random: Random,
     pub(crate) accounts: Accounts,
     pub(crate) keepalives: KeepAlives,
+    /// Servers that failed lately.
+    pub(crate) penalties: Penalties,
     transactions: Transactions,
     outputs: VecDeque<Output>,
     /// What the transactions told and the agent has not dealt with yet.
     news: VecDeque<transaction::Output>,
     /// Requests of ours whose responses somebody waits for.
     sent: HashMap<ClientId, Sent>,
+    /// When patience with requests of ours ends.
+    impatient: Deadlines<ClientId>,
     /// Pending INVITEs of peers, so that a CANCEL finds its session.
     invites: HashMap<ServerId, SessionId>,
     asked: HashMap<ResolveId, (Instant, Errand)>,
@@ -90,12 +98,14 @@ impl Exchange {
         Self {
             transactions: Transactions::new(config.timers, limits, random.split()),
             keepalives: KeepAlives::new(random.split()),
+            penalties: Penalties::default(),
             config,
             random,
             accounts: Accounts::default(),
             outputs: VecDeque::new(),
             news: VecDeque::new(),
             sent: HashMap::new(),
+            impatient: Deadlines::default(),
             invites: HashMap::new(),
             asked: HashMap::new(),
             asked_until: Deadlines::default(),
@@ -132,10 +142,13 @@ impl Exchange {
     pub(crate) fn resolve(&mut self, now: Instant, target: Target, errand: Errand) -> ResolveId {
         self.last_ask += 1;
         let id = ResolveId(self.last_ask);
-        let patience = match errand {
+        let patience = match &errand {
+            Errand::Proxies(search) if !search.found.is_empty() => FURTHER,
             // There is another way: the one that the dialog came by. The peer waits for its ACK meanwhile.
             Errand::Dialog(..) => DIALOG_LOOK_UP,
-            Errand::Register(_) | Errand::Invite(_) | Errand::Outside(_) => self.config.limits.command,
+            Errand::Register(_) | Errand::Invite(_) | Errand::Outside(_) | Errand::Proxies(_) => {
+                self.config.limits.command
+            }
         };
         self.asked_until.change(id, None, Some(now + patience));
         self.asked.insert(id, (now + patience, errand));
@@ -161,9 +174,45 @@ impl Exchange {
     pub(crate) fn send(&mut self, now: Instant, mut sent: Sent) -> Result<ClientId, SendError> {
         self.prepare(&mut sent);
         let id = self.transactions.send(now, sent.request.clone(), sent.hop)?;
+        sent.patience = None;
         self.sent.insert(id, sent);
+        self.grow_impatient(now, id);
         self.collect();
         Ok(id)
+    }
+
+    /// Sets until when patience with a request lasts.
+    pub(super) fn expect(&mut self, id: ClientId, until: Option<Instant>) {
+        if let Some(sent) = self.sent.get_mut(&id) {
+            let old = std::mem::replace(&mut sent.patience, until);
+            self.impatient.change(id, old, until);
+        }
+    }
+
+    /// A request with which patience is over.
+    pub(super) fn impatient(&mut self, now: Instant) -> Option<ClientId> {
+        let id = self.impatient.due(now)?;
+        self.expect(id, None);
+        Some(id)
+    }
+
+    /// Keeps an INVITE that another server has got meanwhile.
+    pub(super) fn abandon(&mut self, id: ClientId, mut sent: Sent) {
+        // A transaction that is over by now tells nothing more.
+        if self.way(id).is_some() {
+            (sent.purpose, sent.patience) = (Purpose::Abandoned, None);
+            self.sent.insert(id, sent);
+        }
+    }
+
+    /// Is this the first 2xx to a request?
+    pub(super) fn first_success(&mut self, id: ClientId) -> bool {
+        self.sent.get_mut(&id).is_some_and(|sent| !std::mem::replace(&mut sent.succeeded, true))
+    }
+
+    /// The hop that a request really took.
+    pub(super) fn way(&self, id: ClientId) -> Option<Hop> {
+        self.transactions.hop(id)
     }
 
     /// Sends the ACK to a 2xx; gives what to send again for each repetition of it.
@@ -209,7 +258,9 @@ impl Exchange {
 
     /// No more responses to `id` are of interest.
     pub(crate) fn forget(&mut self, id: ClientId) -> Option<Sent> {
-        self.sent.remove(&id)
+        let sent = self.sent.remove(&id)?;
+        self.impatient.change(id, sent.patience, None);
+        Some(sent)
     }
 
     pub(crate) fn sent(&self, id: ClientId) -> Option<&Sent> {
@@ -238,8 +289,9 @@ impl Exchange {
 
     /// Does somebody wait for a response to a request of ours, or for the way of one?
     pub(crate) fn awaits_response(&self) -> bool {
-        !self.asked.is_empty()
-            || self.sent.values().any(|sent| !matches!(sent.purpose, Purpose::Invite(_) | Purpose::Reinvite(_)))
+        let waits =
+            |sent: &Sent| !matches!(sent.purpose, Purpose::Invite(_) | Purpose::Reinvite(_) | Purpose::Abandoned);
+        !self.asked.is_empty() || self.sent.values().any(waits)
     }
 
     pub(crate) fn receive(&mut self, now: Instant, source: Hop, message: Message) {
@@ -258,7 +310,8 @@ impl Exchange {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        [self.transactions.poll_timeout(), self.asked_until.first(), self.keepalives.poll_timeout()]
+        let looked_up = self.asked_until.first();
+        [self.transactions.poll_timeout(), looked_up, self.keepalives.poll_timeout(), self.impatient.first()]
             .into_iter()
             .flatten()
             .min()

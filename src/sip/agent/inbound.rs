@@ -131,9 +131,13 @@ impl Agent {
     /// A response to a request of ours, or the 408 or 503 that stands for none (without a source).
     fn receive_response(&mut self, now: Instant, id: ClientId, source: Option<Hop>, response: Response) {
         let Some(purpose) = self.exchange.purpose(id) else { return };
+        if source.is_some() {
+            self.exchange.heard(id, &response);
+        }
         let session = match purpose {
             Purpose::Register(account) => return self.registrar_answered(now, account, id, source, response),
             Purpose::Outside(request) => return self.outside_answered(now, id, request, source, response),
+            Purpose::Abandoned => return self.abandoned_answered(now, id, source, &response),
             Purpose::Invite(session)
             | Purpose::Bye(session)
             | Purpose::Reinvite(session)
@@ -148,6 +152,19 @@ impl Agent {
             self.with_session(session, |session, ex| session.handle_response(ex, now, id, purpose, source, response));
             return;
         }
+        self.request_failed(now, id, purpose, session, source, response);
+    }
+
+    /// A final response to a request of a session; 2xx to INVITE are none. Sends the request again where that can help.
+    pub(super) fn request_failed(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        purpose: Purpose,
+        session: SessionId,
+        source: Option<Hop>,
+        response: Response,
+    ) {
         let Some(sent) = self.exchange.forget(id) else { return };
         let wanted = self.sessions.get(&session).is_some_and(|session| session.wants_retry(purpose));
         let response = if wanted {
@@ -162,7 +179,7 @@ impl Agent {
     }
 
     /// Sends a failed request again where that can help. `Err` gives the response back: it is final.
-    fn retry(
+    pub(super) fn retry(
         &mut self,
         now: Instant,
         session: SessionId,
@@ -177,6 +194,7 @@ impl Agent {
             let Some(cseq) = cseq else { return Err(response) };
             self.exchange.answer_challenge(now, sent, cseq, response)?
         } else if !answered || response.status == Status::SERVICE_UNAVAILABLE {
+            self.exchange.punish(now, sent.hop, &response);
             self.exchange.fail_over(now, sent).ok_or(response)?
         } else {
             return Err(response);

@@ -15,14 +15,17 @@ mod account;
 mod commands;
 mod config;
 mod exchange;
+mod fail_over;
 mod inbound;
 mod notify;
 mod options;
 mod output;
 mod outside;
+mod penalty;
 mod policy;
 mod refused;
 mod register;
+mod routes;
 mod screen;
 mod sent;
 mod text;
@@ -172,6 +175,10 @@ impl Agent {
         while let Some((errand, error)) = self.exchange.unanswered(now) {
             self.run_errand(now, errand, Err(error));
         }
+        while let Some(id) = self.exchange.impatient(now) {
+            self.lose_patience(now, id);
+            self.settle_news(now);
+        }
         while let Some(id) = self.deadlines.due(now) {
             self.with_session(id, |session, exchange| session.handle_timeout(exchange, now));
         }
@@ -207,8 +214,20 @@ impl Agent {
         Sizes { sessions: self.sessions.len(), clients, servers, sent, invites, look_ups, outside: self.outside.len() }
     }
 
-    fn run_errand(&mut self, now: Instant, errand: Errand, found: Result<Vec<Hop>, ResolveError>) {
+    fn run_errand(&mut self, now: Instant, errand: Errand, mut found: Result<Vec<Hop>, ResolveError>) {
+        let account = match &errand {
+            Errand::Register(account) => Some(*account),
+            Errand::Invite(id) => self.sessions.get(id).and_then(Session::account),
+            Errand::Outside(id) => self.outside_account(*id),
+            Errand::Dialog(..) | Errand::Proxies(_) => None,
+        };
+        if let Ok(hops) = &mut found
+            && !matches!(errand, Errand::Proxies(_))
+        {
+            self.exchange.rank(now, account, &errand, hops);
+        }
         match errand {
+            Errand::Proxies(search) => self.proxy_found(now, *search, found),
             Errand::Register(account) => self.registrar_found(now, account, found),
             Errand::Outside(id) => self.outside_resolved(now, id, found),
             Errand::Invite(id) => {

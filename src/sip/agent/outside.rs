@@ -140,14 +140,26 @@ impl Agent {
         if self.outside.requests.len() >= MOST {
             return Err(Refused::TooManyRequests(MOST));
         }
-        let preferred = self.exchange.accounts.get(account).and_then(|line| line.account.transport);
-        let preferred = preferred.or(origin.map(|hop| hop.transport));
-        let target = Target::of(next, preferred).map_err(|_| Refused::Target(next.to_string()))?;
+        let line = self.exchange.accounts.get(account);
+        let targets = match (line, origin) {
+            (Some(line), None) => line.targets(&[], next),
+            // Within a dialog its own routes count, and a target that says no transport is reached by the one in use.
+            (line, origin) => {
+                let preferred = line.and_then(|line| line.account.transport).or(origin.map(|hop| hop.transport));
+                Target::of(next, preferred).map(|target| vec![target])
+            }
+        };
+        let targets = targets.map_err(|_| Refused::Target(next.to_string()))?;
         self.outside.last += 1;
         let id = OutsideId(self.outside.last);
         self.outside.requests.insert(id, Asked { why, account, draft: Some(request), origin });
-        self.exchange.resolve(now, target, Errand::Outside(id));
+        self.exchange.find(now, Some(account), targets, Errand::Outside(id));
         Ok(id)
+    }
+
+    /// Whose request it is.
+    pub(super) fn outside_account(&self, id: OutsideId) -> Option<AccountId> {
+        self.outside.requests.get(&id).map(|asked| asked.account)
     }
 
     /// The way of a request was found, or not.
@@ -202,6 +214,7 @@ impl Agent {
                 Err(response) => response,
             }
         } else if source.is_none() || response.status == Status::SERVICE_UNAVAILABLE {
+            self.exchange.punish(now, sent.hop, &response);
             if self.exchange.fail_over(now, sent).is_some() {
                 return;
             }
@@ -245,14 +258,14 @@ impl Exchange {
         target: &Uri,
     ) -> Result<(Request, Uri), Refused> {
         let line = self.accounts.get(account).ok_or(Refused::NoAccount(account))?;
-        let route = line.route();
+        let routes = line.routes();
         let from = NameAddr { display: line.account.display.clone(), ..NameAddr::new(line.account.aor.clone()) };
-        if target.sip().is_none() && route.is_none() {
+        if target.sip().is_none() && routes.is_empty() {
             return Err(Refused::Target(target.to_string()));
         }
         let mut request = Request::new(method.clone(), request_uri(target));
         let headers = &mut request.headers;
-        if let Some(route) = &route {
+        for route in &routes {
             headers.push(Name::Route, route.to_string());
         }
         headers.push(Name::MaxForwards, MAX_FORWARDS);
@@ -260,7 +273,7 @@ impl Exchange {
         headers.push(Name::To, NameAddr::new(request_uri(target)).to_string());
         headers.push(Name::CallId, self.random.token(26));
         headers.push(Name::CSeq, CSeq { number: 1, method }.to_string());
-        let next = route.map_or_else(|| target.clone(), |route| route.uri);
+        let next = routes.into_iter().next().map_or_else(|| target.clone(), |route| route.uri);
         Ok((request, next))
     }
 

@@ -11,10 +11,13 @@ use crate::sip::hop::{Hop, Transport};
 use crate::sip::keepalive;
 use crate::sip::message::{Response, Status};
 use crate::sip::registration::{Config, Failure, Output, Registration, State};
-use crate::sip::target::Target;
 use crate::sip::transaction::ClientId;
 use crate::sip::uri::{SipUri, Uri};
 use crate::time::{Duration, Instant};
+
+/// How long the ways to a registrar are used without a new look: for the steps of one attempt. The next refresh asks
+/// again, so that a changed DNS is followed within the lifetimes of its answers.
+const FRESH: Duration = Duration::from_secs(10);
 
 impl Agent {
     /// Registers and keeps registered, until [`Agent::unregister`]; [`Event::Registration`] tells how it goes. A wait for
@@ -39,7 +42,15 @@ impl Agent {
         let failure = match found {
             Ok(ways) if !ways.is_empty() => {
                 if let Some(line) = self.exchange.accounts.get_mut(account) {
-                    line.ways = ways;
+                    (line.ways, line.looked_up) = (ways, now);
+                }
+                self.send_register(now, account);
+                return self.drive_registration(now, account, |_| {});
+            }
+            // The name server fails, which is no reason to leave a registrar that may be well.
+            Err(_) if self.exchange.accounts.get(account).is_some_and(|line| !line.ways.is_empty()) => {
+                if let Some(line) = self.exchange.accounts.get_mut(account) {
+                    line.looked_up = now;
                 }
                 self.send_register(now, account);
                 return self.drive_registration(now, account, |_| {});
@@ -66,6 +77,8 @@ impl Agent {
         let Some(line) = self.exchange.accounts.get_mut(account) else { return };
         if source.is_none() || response.status == Status::SERVICE_UNAVAILABLE {
             line.ways.retain(|way| *way != sent.hop);
+            self.exchange.punish(now, sent.hop, &response);
+            let Some(line) = self.exchange.accounts.get_mut(account) else { return };
             if !line.ways.is_empty()
                 && line.registration.as_mut().is_some_and(|registration| registration.ask_again(now))
             {
@@ -82,6 +95,9 @@ impl Agent {
             None if response.status == Status::REQUEST_TIMEOUT => registration.handle_failure(now, Failure::Timeout),
             None => registration.handle_failure(now, trouble),
         });
+        if matches!(self.registration(account), Some(State::Registered { .. })) {
+            self.exchange.settle_home(now, account, sent.hop);
+        }
         self.exchange.watch_flow(now, account, sent.hop, timer.map(Duration::from_secs));
     }
 
@@ -154,12 +170,15 @@ impl Agent {
     fn send_register(&mut self, now: Instant, account: AccountId) {
         let Some(line) = self.exchange.accounts.get_mut(account) else { return };
         let Some(registration) = &mut line.registration else { return };
-        if line.ways.is_empty() {
-            match Target::of(registration.target(), line.account.transport) {
-                Ok(target) => {
-                    self.exchange.resolve(now, target, Errand::Register(account));
+        if line.ways.is_empty() || now >= line.looked_up + FRESH {
+            let registrar = registration.registrar().clone();
+            match line.targets(&line.preloaded(), &registrar) {
+                Ok(targets) => self.exchange.find(now, Some(account), targets, Errand::Register(account)),
+                Err(error) => {
+                    if let Some(registration) = &mut line.registration {
+                        registration.handle_failure(now, Failure::Unresolved(error.to_string()));
+                    }
                 }
-                Err(error) => registration.handle_failure(now, Failure::Unresolved(error.to_string())),
             }
             return;
         }
@@ -192,9 +211,9 @@ impl Exchange {
         let aor = account.aor.sip().ok_or_else(|| Refused::Target(account.aor.to_string()))?;
         let domain = || Uri::from(SipUri { secure: aor.secure, ..SipUri::new(None, aor.host.clone(), aor.port) });
         let registrar = account.registrar.clone().unwrap_or_else(domain);
-        let route: Vec<_> = line.route().into_iter().collect();
+        let route = line.preloaded();
         let next = route.first().map_or(&registrar, |route| &route.uri);
-        Target::of(next, account.transport).map_err(|_| Refused::Target(next.to_string()))?;
+        line.targets(&route, &registrar).map_err(|_| Refused::Target(next.to_string()))?;
         let mut headers = Headers::new();
         headers.push(Name::UserAgent, user_agent);
         push_allow(&mut headers);

@@ -34,6 +34,21 @@ pub(crate) enum Purpose {
     Inside(SessionId, RequestId),
     /// A request outside of calls.
     Outside(OutsideId),
+    /// Nobody any more: an INVITE that another server has got meanwhile, or the BYE to its late 2xx.
+    Abandoned,
+}
+
+impl Purpose {
+    /// The session that waits.
+    pub(crate) fn session(self) -> Option<SessionId> {
+        match self {
+            Purpose::Invite(session)
+            | Purpose::Bye(session)
+            | Purpose::Reinvite(session)
+            | Purpose::Inside(session, _) => Some(session),
+            Purpose::Register(_) | Purpose::Outside(_) | Purpose::Abandoned => None,
+        }
+    }
 }
 
 /// A request of ours, without its Via.
@@ -49,6 +64,10 @@ pub(crate) struct Sent {
     attempts: Attempts,
     /// Does it carry our Contact, which differs from hop to hop; and the user part for one without account.
     contact: Option<Option<String>>,
+    /// Has it had a 2xx?
+    pub(super) succeeded: bool,
+    /// When its first response is waited for no longer.
+    pub(super) patience: Option<Instant>,
 }
 
 impl Sent {
@@ -56,7 +75,22 @@ impl Sent {
     pub(crate) fn new(purpose: Purpose, account: Option<AccountId>, request: Request, hops: Vec<Hop>) -> Option<Self> {
         let mut rest = VecDeque::from(hops);
         let hop = rest.pop_front()?;
-        Some(Self { purpose, account, request, hop, rest, attempts: Attempts::default(), contact: None })
+        Some(Self {
+            purpose,
+            account,
+            request,
+            hop,
+            rest,
+            attempts: Attempts::default(),
+            contact: None,
+            succeeded: false,
+            patience: None,
+        })
+    }
+
+    /// Is there another hop to try?
+    pub(super) fn has_alternative(&self) -> bool {
+        !self.rest.is_empty()
     }
 
     /// The same with our Contact on the hop that it takes; `user` is its user part when there is no account.
@@ -74,6 +108,12 @@ impl Exchange {
             sent.request.headers.set(Name::Contact, contact);
         }
         sent.request.headers.set(Name::UserAgent, self.config.user_agent.as_str());
+        let inside = sent.request.headers.to().is_ok_and(|to| to.tag().is_some());
+        let line = sent.account.and_then(|account| self.accounts.get(account)).filter(|_| !inside);
+        // Of several proxies the Route names the one that the request goes to.
+        if let Some(proxy) = line.and_then(|line| line.proxy_at(sent.hop)) {
+            sent.request.headers.set_first(Name::Route, proxy.to_string());
+        }
         let fresh = sent.attempts == Attempts::default();
         if let Some(line) = sent.account.and_then(|account| self.accounts.get_mut(account))
             && !matches!(sent.purpose, Purpose::Register(_))

@@ -25,7 +25,7 @@ const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
 pub(super) struct Draft {
     target: Uri,
     from: NameAddr,
-    route: Option<NameAddr>,
+    routes: Vec<NameAddr>,
     extra: Vec<Header>,
     hops: Vec<Hop>,
     /// Does it go to the account's own proxy or domain?
@@ -61,25 +61,28 @@ impl Session {
             Some(account) => Some(ex.accounts.get(account).ok_or(Refused::NoAccount(account))?),
             None => None,
         };
-        let route = line.and_then(|line| line.route());
-        let preferred = line.and_then(|line| line.account.transport);
+        let routes = line.map(|line| line.routes()).unwrap_or_default();
         let own = || {
             let account = &line?.account;
             Some(NameAddr { display: account.display.clone(), ..NameAddr::new(account.aor.clone()) })
         };
         let anonymous = || ANONYMOUS.parse().ok();
         let from = from.or_else(own).or_else(anonymous).ok_or_else(|| Refused::Target(target.to_string()))?;
-        if target.sip().is_none() && route.is_none() {
+        if target.sip().is_none() && routes.is_empty() {
             return Err(Refused::Target(target.to_string()));
         }
-        let next = route.as_ref().map_or(&target, |route| &route.uri);
-        let next = Target::of(next, preferred).map_err(|_| Refused::Target(next.to_string()))?;
+        let next = routes.first().map_or(&target, |route| &route.uri);
+        let nexts = match line {
+            Some(line) => line.targets(&routes, &target),
+            None => Target::of(next, None).map(|next| vec![next]),
+        };
+        let nexts = nexts.map_err(|_| Refused::Target(next.to_string()))?;
         let domain = || line?.account.aor.host()?.equivalent(target.host()?).then_some(());
-        let home = route.is_some() || domain().is_some();
-        ex.resolve(now, next, Errand::Invite(id));
+        let home = !routes.is_empty() || domain().is_some();
+        ex.find(now, account, nexts, Errand::Invite(id));
         let (call_id, tag) = (ex.random.token(26), ex.random.token(12));
         let user = from.uri.user().map(|user| user.into_owned());
-        let draft = Draft { target: request_uri(&target), from, route, extra, hops: Vec::new(), home, until: now };
+        let draft = Draft { target: request_uri(&target), from, routes, extra, hops: Vec::new(), home, until: now };
         let mut session = Session::new(id, account, call_id, tag, Phase::Finding(Box::new(draft)));
         session.user = user;
         Ok(session)
@@ -116,11 +119,11 @@ impl Session {
     pub(crate) fn offer(&mut self, ex: &mut Exchange, now: Instant, sdp: Option<Bytes>) -> Result<(), Refused> {
         let Phase::Drafted(_) = self.phase else { return self.refuse("send its offer") };
         let Phase::Drafted(draft) = std::mem::replace(&mut self.phase, Phase::Over) else { return Ok(()) };
-        let Draft { target, from, route, extra, hops, .. } = *draft;
+        let Draft { target, from, routes, extra, hops, .. } = *draft;
         let cseq = 1 + (ex.random.u32() & 0xFFFF);
         let mut invite = Request::new(Method::Invite, target.clone());
         let headers = &mut invite.headers;
-        if let Some(route) = route {
+        for route in routes {
             headers.push(Name::Route, route.to_string());
         }
         headers.push(Name::MaxForwards, MAX_FORWARDS);

@@ -123,10 +123,21 @@ impl Leg {
         found: Result<Vec<Hop>, ResolveError>,
     ) -> Vec<Posted> {
         if matches!(self.road, Road::Asked) {
-            let hops = found.unwrap_or_default();
-            self.road = Road::Known(if hops.is_empty() { vec![self.origin] } else { hops });
+            self.road = Road::Known(self.by_flow(found.unwrap_or_default()));
         }
         self.flush(ex, now)
+    }
+
+    /// The flow of the dialog first, if it leads where the route set says; and last if it does not, because behind an
+    /// address translator a connection that is there may be the only way (RFC 5626 section 5.3, RFC 5923).
+    fn by_flow(&self, mut hops: Vec<Hop>) -> Vec<Hop> {
+        let same = |hop: &Hop| (hop.transport, hop.remote) == (self.origin.transport, self.origin.remote);
+        match hops.iter().position(same) {
+            Some(place) => hops[..=place].rotate_right(1),
+            None if hops.is_empty() || self.origin.transport.reliable() => hops.push(self.origin),
+            None => {}
+        }
+        hops
     }
 
     /// The 2xx with this CSeq number came again: so goes the ACK, if it has gone before (RFC 3261 section 13.2.2.4).

@@ -128,6 +128,11 @@ impl Session {
         }
     }
 
+    /// Whose session it is.
+    pub(crate) fn account(&self) -> Option<AccountId> {
+        self.account
+    }
+
     /// Call-ID and our tag: what finds the session for a request in one of its dialogs.
     pub(crate) fn key(&self) -> (String, String) {
         (self.call_id.clone(), self.tag.clone())
@@ -234,7 +239,7 @@ impl Session {
             _ if !response.status.is_final() => {}
             Purpose::Bye(_) => self.byes = self.byes.saturating_sub(1),
             Purpose::Inside(_, request) => self.handle_reply(ex, now, request, source, response),
-            Purpose::Register(_) | Purpose::Outside(_) => {}
+            Purpose::Register(_) | Purpose::Outside(_) | Purpose::Abandoned => {}
         }
     }
 
