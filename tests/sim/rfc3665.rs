@@ -29,7 +29,7 @@ fn invite(net: &mut Net, alice: Node) -> SessionId {
     let ways = net.proxies.iter().map(|proxy| proxy.at).collect();
     net.world.names.insert("atlanta.example.com".into(), ways);
     let mut one = account("sip:alice@atlanta.example.com", "secret");
-    one.outbound_proxy = Some(crate::peer::uri("sip:atlanta.example.com"));
+    one.outbound_proxies = vec![crate::peer::uri("sip:atlanta.example.com")];
     let session = net.world.with(alice, |agent, now| {
         let account = Some(agent.add_account(one));
         agent.invite(now, InviteRequest { account, ..to("sip:bob@192.0.2.2") }).unwrap()
