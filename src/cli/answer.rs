@@ -111,6 +111,7 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
     // Who takes calls without a registrar is found at the port that everybody tries.
     settings.port = if verb.no_register { port.or(Some(5060)) } else { port.or(Some(0)) };
     settings.take_unclaimed = verb.no_register;
+    verb.callers.apply(&verb.account.trust, &mut settings)?;
     settings.media = verb.media.options()?;
     if let Some(directory) = &verb.record {
         config::recordings(directory)?;

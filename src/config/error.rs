@@ -5,6 +5,7 @@ use crate::audio::WavError;
 use crate::call::negotiate::UnknownSrtpPolicy;
 use crate::media::dtmf::UnknownDigit;
 use crate::media::plan::UnknownCodec;
+use crate::sip::agent::NotNetwork;
 use crate::sip::hop::UnknownTransport;
 use crate::sip::uri::UriError;
 use std::path::PathBuf;
@@ -53,6 +54,20 @@ pub enum ConfigError {
     /// The name server.
     #[error("--dns-server {0} is no address; write it as IP, IP:PORT or [IPv6]:PORT")]
     DnsServer(String),
+    /// A network that may call.
+    #[error("--allow: {0}, or any")]
+    Allow(NotNetwork),
+    /// A digest algorithm.
+    #[error("--digest {0} is unknown; give md5, sha-256 or sha-512-256")]
+    Digest(String),
+    /// The file of callers.
+    #[error("--challenge-callers {}: {why}; write one user:password a line", path.display())]
+    Callers {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// A transport.
     #[error("--transport: {0}")]
     Transport(#[from] UnknownTransport),

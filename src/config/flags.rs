@@ -1,11 +1,13 @@
 //! The flags of accounts and media.
 
+use super::trust::TrustFlags;
 use super::value::{address, seconds};
 use super::{ConfigError, Environment, PASSWORD};
 use crate::call::MediaOptions;
 use crate::media::plan::Codec;
 use crate::net::{BindConfig, TlsSettings};
 use crate::phone::{Account, Settings};
+use crate::sip::agent::Realms;
 use crate::sip::hop::Transport;
 use crate::sip::uri::{Host, SipUri, Uri};
 use crate::store;
@@ -69,6 +71,9 @@ pub struct AccountFlags {
     /// Name server to ask instead of the system's
     #[arg(long, value_name = "IP[:PORT]")]
     pub dns_server: Option<String>,
+    /// Whom the account trusts.
+    #[command(flatten)]
+    pub trust: TrustFlags,
 }
 
 /// What calls may use.
@@ -110,6 +115,7 @@ impl AccountFlags {
         if let Some(expires) = self.expires {
             account.expires = Duration::from_secs(u64::from(expires));
         }
+        self.trust.apply(&mut account)?;
         Ok(Some(account))
     }
 
@@ -129,6 +135,8 @@ impl AccountFlags {
         account.auth_user.clone_from(&self.auth_user);
         account.display.clone_from(&self.display_name);
         account.transport = self.transport.as_deref().map(Transport::from_str).transpose()?;
+        account.realms = Realms::Called;
+        self.trust.apply(&mut account)?;
         self.ways(&mut account)?;
         Ok(account)
     }

@@ -4,10 +4,12 @@ mod error;
 mod flags;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod value;
 
 pub use error::ConfigError;
 pub use flags::{AccountFlags, MediaFlags};
+pub use trust::{CallerFlags, TrustFlags};
 pub use value::{audio, dialled, digits, min_mos, recordings, reject, seconds, source, target};
 
 /// The environment variable with the password.

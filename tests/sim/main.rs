@@ -3,6 +3,7 @@
 
 mod calls;
 mod change;
+mod credentials;
 mod dialogs;
 mod endings;
 mod fail_over;
@@ -18,5 +19,6 @@ mod refusals;
 mod rfc3665;
 #[path = "../shared/mod.rs"]
 mod shared;
+mod strangers;
 mod ways;
 mod world;
