@@ -22,6 +22,7 @@
 
 pub mod audio;
 pub mod call;
+pub mod carrier;
 pub mod cli;
 pub mod config;
 pub mod driver;

@@ -20,7 +20,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("driver", &["engine", "call", "media", "net", "audio", "sip", "trace"]),
     ("phone", &["trace", "driver", "store", "audio", "engine", "call", "media", "net", "sip"]),
     ("loopback", &["phone", "sip", "net", "driver"]),
-    ("config", &["trace", "audio", "call", "media", "sip", "phone", "engine", "store", "net"]),
+    ("carrier", &[]),
+    ("config", &["carrier", "trace", "audio", "call", "media", "sip", "phone", "engine", "store", "net"]),
     ("cli", &["trace", "phone", "config", "store", "loopback", "audio", "media", "call", "engine", "sip", "driver"]),
     ("main", &["cli"]),
 ];

@@ -35,10 +35,6 @@ struct Conduct {
 }
 
 pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporter: Reporter) -> Exit {
-    let trace = match verb.trace.options(db.as_deref()) {
-        Ok(trace) => trace,
-        Err(error) => return fail(Exit::Configuration, &error),
-    };
     let wish = match wish(&verb, db) {
         Ok(wish) => wish,
         Err(error) => return fail(Exit::Configuration, &error),
@@ -47,7 +43,10 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
     for sentence in sentences {
         reporter.say(&sentence);
     }
-    settings.trace = trace;
+    settings.trace = match verb.trace.options(settings.database.as_deref()) {
+        Ok(trace) => trace,
+        Err(error) => return fail(Exit::Configuration, &error),
+    };
     let (phone, mut events) = match Phone::start(settings) {
         Ok(started) => started,
         Err(error) => return fail(Exit::Configuration, &error),
@@ -100,19 +99,23 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
 }
 
 fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError> {
-    let own = verb.account.account(&environment)?;
+    let environment = environment();
+    let own = verb.account.profile(&verb.media, &environment)?;
     if own.is_none() && !verb.no_register {
         return Err(ConfigError::NoAccount("answer"));
     }
     verb.watch.check()?;
-    let accounts = own.into_iter().collect();
-    let mut settings = verb.account.settings(accounts, db)?;
-    let (_, port) = verb.account.local()?;
+    let register = own.as_ref().is_some_and(|own| own.register) && !verb.no_register;
+    let media = match &own {
+        Some(own) => own.media.clone(),
+        None => verb.account.profile_or_local(&verb.media, &environment)?.media,
+    };
+    let process = verb.account.process(&environment)?;
+    let mut settings = process.settings(own.as_slice(), db);
     // Who takes calls without a registrar is found at the port that everybody tries.
-    settings.port = if verb.no_register { port.or(Some(5060)) } else { port.or(Some(0)) };
-    settings.take_unclaimed = verb.no_register;
-    verb.callers.apply(&verb.account.trust, &mut settings)?;
-    settings.media = verb.media.options()?;
+    settings.port = process.port.or(Some(if register { 0 } else { 5060 }));
+    settings.take_unclaimed |= verb.no_register;
+    settings.media = media;
     if let Some(directory) = &verb.record {
         config::recordings(directory)?;
     }
@@ -128,7 +131,7 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
         until_source_ends: verb.duration.is_none() && matches!(source, Source::File { repeat: false, .. }),
     };
     let io = Io { source, sink, record: None };
-    Ok(Wish { settings, io, register: !verb.no_register, conduct, sentences })
+    Ok(Wish { settings, io, register, conduct, sentences })
 }
 
 async fn take_calls(
@@ -197,7 +200,7 @@ async fn take_calls(
 }
 
 /// Answers a call after the time that it shall ring.
-fn answer_after(phone: &Phone, call: CallId, ring: Option<Duration>, io: Io) {
+pub(super) fn answer_after(phone: &Phone, call: CallId, ring: Option<Duration>, io: Io) {
     let phone = phone.clone();
     tokio::spawn(async move {
         if let Some(ring) = ring {
@@ -223,7 +226,7 @@ fn io_of(io: &Io, conduct: &Conduct, record: &Record) -> Io {
 }
 
 /// `2026-01-02T03-04-05Z_caller_id.wav`: sorts by time and is valid on every file system.
-fn recording(directory: &Path, record: &Record) -> PathBuf {
+pub(super) fn recording(directory: &Path, record: &Record) -> PathBuf {
     let user = record.from.split(['@', ';']).next().unwrap_or_default();
     let user = user.rsplit(':').next().unwrap_or_default();
     let safe: String =

@@ -4,7 +4,7 @@ use super::outside::WatchFlags;
 use super::trace::{TraceArguments, TraceFlags};
 use crate::audio::{Sink, Source};
 use crate::call::record::{CallDirection, Status};
-use crate::config::{AccountFlags, CallerFlags, MediaFlags};
+use crate::config::{AccountFlags, MediaFlags};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -35,6 +35,10 @@ pub(super) enum Verb {
     Register(Box<RegisterArguments>),
     /// Calls somebody
     Call(Box<CallArguments>),
+    /// Runs all accounts of the configuration: registers, takes calls by their policies, tells what happens
+    Run(RunArguments),
+    /// Checks, prints or explains the configuration
+    Config(ConfigArguments),
     /// Takes calls
     Answer(Box<AnswerArguments>),
     /// Sends a text
@@ -60,6 +64,37 @@ pub(super) struct DemoArguments {
     /// Where the recordings go; a directory of its own below the system's temporary one when absent
     #[arg(long, value_name = "DIR")]
     pub(super) record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArguments {
+    /// Configuration file; $SIDETONE_CONFIG, the user's or the machine's when absent
+    #[arg(long, value_name = "PATH")]
+    pub(super) config: Option<PathBuf>,
+    /// Only these accounts; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(super) account: Vec<String>,
+    #[command(flatten)]
+    pub(super) trace: TraceFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigArguments {
+    #[command(subcommand)]
+    pub(super) verb: ConfigVerb,
+    /// Configuration file; $SIDETONE_CONFIG, the user's or the machine's when absent
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigVerb {
+    /// Says whether everything in it can be used
+    Check,
+    /// Prints every value with its origin, secrets masked
+    Print,
+    /// Prints the JSON schema of the file
+    Schema,
 }
 
 #[derive(Debug, Args)]
@@ -96,9 +131,15 @@ pub(super) struct CallArguments {
     pub(super) account: AccountFlags,
     #[command(flatten)]
     pub(super) media: MediaFlags,
-    /// Caller id: the user part of From in place of the account's
+    /// Caller id: one of the account's numbers, in place of its first
     #[arg(long, value_name = "NUMBER")]
     pub(super) from_number: Option<String>,
+    /// Withholds the caller id (RFC 3323)
+    #[arg(long, conflicts_with = "from_number")]
+    pub(super) anonymous: bool,
+    /// Further header field of the INVITE, such as "X-Customer: 7"; may be repeated
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub(super) header: Vec<String>,
     /// What is sent: device, device:NAME, file:PATH, loop:PATH, tone:HZ, silence or echo
     #[arg(long, value_name = "SOURCE")]
     pub(super) source: Option<Source>,
@@ -135,8 +176,6 @@ pub(super) struct AnswerArguments {
     pub(super) media: MediaFlags,
     #[command(flatten)]
     pub(super) watch: WatchFlags,
-    #[command(flatten)]
-    pub(super) callers: CallerFlags,
     /// Takes calls to the bound address (port 5060 when --bind names none) from anyone
     #[arg(long)]
     pub(super) no_register: bool,

@@ -10,6 +10,7 @@ use crate::call::CallId;
 use crate::call::record::Record;
 use crate::config::{self, ConfigError};
 use crate::phone::{AccountId, Dial, Event, Events, Io, Moment, Notice, Phone, Settings};
+use crate::sip::identity;
 use crate::time::Duration;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -28,10 +29,6 @@ struct Wish {
 }
 
 pub(super) async fn run(verb: Box<CallArguments>, db: Option<PathBuf>, reporter: Reporter) -> Exit {
-    let trace = match verb.trace.options(db.as_deref()) {
-        Ok(trace) => trace,
-        Err(error) => return fail(Exit::Configuration, &error),
-    };
     let wish = match wish(&verb, db) {
         Ok(wish) => wish,
         Err(error) => return fail(Exit::Configuration, &error),
@@ -40,7 +37,10 @@ pub(super) async fn run(verb: Box<CallArguments>, db: Option<PathBuf>, reporter:
     for sentence in sentences {
         reporter.say(&sentence);
     }
-    settings.trace = trace;
+    settings.trace = match verb.trace.options(settings.database.as_deref()) {
+        Ok(trace) => trace,
+        Err(error) => return fail(Exit::Configuration, &error),
+    };
     let (phone, mut events) = match Phone::start(settings) {
         Ok(started) => started,
         Err(error) => return fail(Exit::Configuration, &error),
@@ -84,15 +84,16 @@ pub(super) async fn run(verb: Box<CallArguments>, db: Option<PathBuf>, reporter:
 }
 
 fn wish(verb: &CallArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError> {
-    let own = verb.account.account(&environment)?;
-    let target = config::target(&verb.target, own.as_ref())?;
-    let register = own.is_some() && !verb.no_register;
-    let account = match own {
-        Some(account) => account,
-        None => verb.account.account_or_local(&environment)?,
+    let environment = environment();
+    let own = verb.account.profile(&verb.media, &environment)?;
+    let target = config::target(&verb.target, own.as_ref().map(|own| &own.account))?;
+    let register = own.as_ref().is_some_and(|own| own.register) && !verb.no_register;
+    let profile = match own {
+        Some(profile) => profile,
+        None => verb.account.profile_or_local(&verb.media, &environment)?,
     };
-    let media = verb.media.options()?;
-    let mut settings = verb.account.settings(vec![account], db)?;
+    let media = profile.media.clone();
+    let mut settings = verb.account.process(&environment)?.settings(&[profile], db);
     settings.media = media.clone();
     let ring_limit = config::seconds("--ring-limit", Some(verb.ring_limit))?.unwrap_or(Duration::MAX);
     let digits = verb.dtmf.as_deref().map(config::digits).transpose()?;
@@ -104,8 +105,10 @@ fn wish(verb: &CallArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError> 
     let source = verb.source.clone().map(config::source).transpose()?;
     let (source, sink, sentences) = config::audio(source, verb.sink.clone());
     let io = Io { source, sink, record: verb.record.clone() };
-    let from_number = verb.from_number.as_deref().map(config::dialled);
-    let dial = Dial { account: AccountId(0), target, from_number, media, ring_limit, headers: Vec::new() };
+    let anonymous = verb.anonymous.then(|| identity::ANONYMOUS.to_owned());
+    let from_number = anonymous.or_else(|| verb.from_number.as_deref().map(config::dialled));
+    let headers = verb.header.iter().map(|text| config::header(text)).collect::<Result<_, _>>()?;
+    let dial = Dial { account: AccountId(0), target, from_number, media, ring_limit, headers };
     Ok(Wish { settings, dial, io, register, digits, duration, min_mos, sentences })
 }
 

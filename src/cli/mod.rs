@@ -4,6 +4,7 @@ mod answer;
 mod arguments;
 mod call;
 mod call_log;
+mod config;
 mod demo;
 mod devices;
 mod exit;
@@ -12,10 +13,13 @@ mod outside;
 mod quality;
 mod register;
 mod report;
+mod run;
 mod signals;
 mod trace;
 
 pub use exit::Exit;
+
+use crate::config::Environment;
 
 use arguments::{Arguments, Verb};
 use clap::Parser;
@@ -47,8 +51,16 @@ pub fn run() -> ExitCode {
         Verb::Answer(verb) => block_on(answer::run(verb, arguments.db, reporter)),
         Verb::Message(verb) => block_on(outside::run(*verb, reporter)),
         Verb::Quality(verb) => quality::run(&verb, &reporter),
-        Verb::History(verb) => history::run(&verb, arguments.db, arguments.json),
-        Verb::Trace(verb) => trace::run(&verb, arguments.db, arguments.json),
+        Verb::History(verb) => match environment().database(arguments.db) {
+            Ok(path) => history::run(&verb, Some(path), arguments.json),
+            Err(error) => fail(Exit::Configuration, &error),
+        },
+        Verb::Trace(verb) => match environment().database(arguments.db) {
+            Ok(path) => trace::run(&verb, Some(path), arguments.json),
+            Err(error) => fail(Exit::Configuration, &error),
+        },
+        Verb::Run(verb) => block_on(run::run(verb, arguments.db, reporter)),
+        Verb::Config(verb) => config::run(&verb, &reporter),
         Verb::Devices => devices::run(&reporter),
     }
     .into()
@@ -71,6 +83,6 @@ fn fail(exit: Exit, error: &dyn std::fmt::Display) -> Exit {
 }
 
 /// The environment of this process.
-fn environment(name: &str) -> Option<std::ffi::OsString> {
-    std::env::var_os(name)
+fn environment() -> Environment {
+    Environment::of_process()
 }

@@ -4,7 +4,7 @@ use super::arguments::MessageArguments;
 use super::report::Reporter;
 use super::signals::Stop;
 use super::{Exit, environment, fail, register};
-use crate::config::{self, ConfigError};
+use crate::config::{self, ConfigError, MediaFlags};
 use crate::phone::{AccountId, Aside, CommandError, Event, News, PeerState, Phone, Settings, SubscriptionState};
 use crate::sip::message::Status;
 use crate::sip::subscription::Summary;
@@ -53,11 +53,13 @@ impl WatchFlags {
 /// `sidetone message`: sends one text.
 pub(super) async fn run(verb: MessageArguments, reporter: Reporter) -> Exit {
     let prepared = || {
-        let own = verb.account.account(&environment)?;
-        let target = config::target(&verb.target, own.as_ref())?;
-        let register = own.is_some() && !verb.no_register;
-        let account = own.map_or_else(|| verb.account.account_or_local(&environment), Ok)?;
-        let settings = verb.account.settings(vec![account], None)?;
+        let environment = environment();
+        let media = MediaFlags::default();
+        let own = verb.account.profile(&media, &environment)?;
+        let target = config::target(&verb.target, own.as_ref().map(|own| &own.account))?;
+        let register = own.as_ref().is_some_and(|own| own.register) && !verb.no_register;
+        let profile = own.map_or_else(|| verb.account.profile_or_local(&media, &environment), Ok)?;
+        let settings = verb.account.process(&environment)?.settings(&[profile], None);
         // Nothing is called here.
         Ok::<_, ConfigError>((target, register, Settings { database: None, ..settings }))
     };

@@ -4,26 +4,30 @@ use super::arguments::RegisterArguments;
 use super::report::Reporter;
 use super::signals::Stop;
 use super::{Exit, environment, fail};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, MediaFlags};
 use crate::phone::{AccountId, Event, Events, Failure, Phone, RegistrationState};
 use std::path::PathBuf;
 
 pub(super) async fn run(verb: RegisterArguments, db: Option<PathBuf>, reporter: Reporter) -> Exit {
-    let trace = match verb.trace.options(db.as_deref()) {
-        Ok(trace) => trace,
-        Err(error) => return fail(Exit::Configuration, &error),
-    };
-    let settings = verb.watch.check().and_then(|()| verb.account.account(&environment)).and_then(|account| {
-        let account = account.ok_or(ConfigError::NoAccount("register"))?;
-        verb.account.settings(vec![account], db)
+    let environment = environment();
+    let profile = verb.watch.check().and_then(|()| verb.account.profile(&MediaFlags::default(), &environment));
+    let settings = profile.and_then(|profile| {
+        let profile = profile.ok_or(ConfigError::NoAccount("register"))?;
+        if !profile.register {
+            return Err(ConfigError::NotRegistering(profile.name));
+        }
+        Ok(verb.account.process(&environment)?.settings(&[profile], db))
     });
     let mut settings = match settings {
         Ok(settings) => settings,
         Err(error) => return fail(Exit::Configuration, &error),
     };
+    settings.trace = match verb.trace.options(settings.database.as_deref()) {
+        Ok(trace) => trace,
+        Err(error) => return fail(Exit::Configuration, &error),
+    };
     // Nothing is called here.
     settings.database = None;
-    settings.trace = trace;
     let (phone, mut events) = match Phone::start(settings) {
         Ok(started) => started,
         Err(error) => return fail(Exit::Configuration, &error),

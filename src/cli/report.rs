@@ -54,6 +54,18 @@ impl Reporter {
         self.write(&format!("{}\n", Value::Object(object)));
     }
 
+    /// A line that belongs to the text form only.
+    pub(super) fn heading(&self, text: &str) {
+        if !self.json {
+            self.say(text);
+        }
+    }
+
+    /// Text as it is: what was asked for is a document.
+    pub(super) fn raw(&self, text: &str) {
+        self.write(&format!("{text}\n"));
+    }
+
     /// A line for humans; with JSON it goes to stderr, since stdout holds nothing but objects.
     pub(super) fn say(&self, text: &str) {
         if self.quiet {

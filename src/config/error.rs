@@ -2,17 +2,80 @@
 
 use super::PASSWORD;
 use crate::audio::WavError;
-use crate::call::negotiate::UnknownSrtpPolicy;
 use crate::media::dtmf::UnknownDigit;
-use crate::media::plan::UnknownCodec;
-use crate::sip::agent::NotNetwork;
-use crate::sip::hop::UnknownTransport;
 use crate::sip::uri::UriError;
 use std::path::PathBuf;
 
 /// A setting that cannot be used. The text names the value and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// A value that means nothing where it stands.
+    #[error("{what}: {why}")]
+    Value {
+        /// Where it stands, and what it is.
+        what: String,
+        /// What is wrong, and what would do.
+        why: String,
+    },
+    /// A key that nobody knows.
+    #[error("{at}: unknown key {key}{}", nearest.as_ref().map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
+    UnknownKey {
+        /// Where it stands.
+        at: String,
+        /// The key.
+        key: String,
+        /// What it is most like.
+        nearest: Option<String>,
+    },
+    /// A file that is no TOML.
+    #[error("{at}: {why}")]
+    Syntax {
+        /// Where.
+        at: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A file that cannot be read.
+    #[error("{}: {source}; check the path and its rights", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// An environment variable that is no text.
+    #[error("{0} is not valid UTF-8; set it again")]
+    Encoding(String),
+    /// No account of that name.
+    #[error("there is no account {name}{}{}",
+        nearest.as_ref().map(|name| format!("; did you mean {name}?")).unwrap_or_default(),
+        if known.is_empty() { "; write [account.NAME] into the configuration file, or give --aor".to_owned() }
+        else { format!("; there are {}", known.join(", ")) })]
+    NoSuchAccount {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+        /// What it is most like.
+        nearest: Option<String>,
+    },
+    /// Several accounts, and none is named.
+    #[error("which account? give --account with one of {}, or set default_account", .0.join(", "))]
+    WhichAccount(Vec<String>),
+    /// An account that does not register is to be registered.
+    #[error("account {0} does not register (register = false); set register = true if its carrier takes REGISTER")]
+    NotRegistering(String),
+    /// Nothing to run.
+    #[error("the configuration has no account; write [account.NAME] with an aor into {0}")]
+    NoAccounts(String),
+    /// A header field that cannot be sent.
+    #[error("\"{text}\" is no header field: {why}")]
+    Header {
+        /// As it was written.
+        text: String,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// No SIP address.
     #[error("{flag}: {source}; write it as {example}")]
     Address {
@@ -23,9 +86,6 @@ pub enum ConfigError {
         /// How it looks.
         example: &'static str,
     },
-    /// An address of record without a user.
-    #[error("--aor {0} has no user part; write it as sip:user@host")]
-    NoUser(String),
     /// A password on the command line, where every user of the machine can read it; it is not repeated here.
     #[error("--aor holds a password; take it out and set {PASSWORD}, or use --password-file")]
     PasswordInAddress,
@@ -43,43 +103,6 @@ pub enum ConfigError {
         /// Why not.
         source: std::io::Error,
     },
-    /// The password in the environment.
-    #[error("{PASSWORD} is not valid UTF-8; set it again, or use --password-file")]
-    PasswordEncoding,
-    /// The local address.
-    #[error(
-        "--bind {0} is no address; write it as IP, IP:PORT or [IPv6]:PORT, several separated by commas with one port"
-    )]
-    Bind(String),
-    /// The name server.
-    #[error("--dns-server {0} is no address; write it as IP, IP:PORT or [IPv6]:PORT")]
-    DnsServer(String),
-    /// A network that may call.
-    #[error("--allow: {0}, or any")]
-    Allow(NotNetwork),
-    /// A digest algorithm.
-    #[error("--digest {0} is unknown; give md5, sha-256 or sha-512-256")]
-    Digest(String),
-    /// The file of callers.
-    #[error("--challenge-callers {}: {why}; write one user:password a line", path.display())]
-    Callers {
-        /// Where it should be.
-        path: PathBuf,
-        /// Why not.
-        why: String,
-    },
-    /// A transport.
-    #[error("--transport: {0}")]
-    Transport(#[from] UnknownTransport),
-    /// A codec.
-    #[error("--codec: {0}")]
-    Codec(#[from] UnknownCodec),
-    /// No codec at all.
-    #[error("--codec is empty; name some of opus, pcmu and pcma, separated by commas")]
-    NoCodec,
-    /// An SRTP policy.
-    #[error("--srtp: {0}")]
-    Srtp(#[from] UnknownSrtpPolicy),
     /// DTMF digits.
     #[error("--dtmf: {0}")]
     Dtmf(#[from] UnknownDigit),

@@ -1,19 +1,38 @@
 //! From what the user typed and set to settings that hold no bad value; nothing is checked anywhere else.
+//!
+//! ```text
+//!  flags ─────────┐
+//!  environment ───┤
+//!  file ──────────┼─▶ Draft (layers, each value with its origin) ─▶ Profile, Process ─▶ Settings of a phone
+//!  preset ────────┤
+//!  default ───────┘
+//! ```
 
+mod choose;
+mod draft;
+mod environment;
 mod error;
+mod file;
 mod flags;
+mod layer;
+mod process;
+mod profile;
+mod reader;
+pub mod schema;
+mod secret;
+mod show;
 #[cfg(test)]
 mod tests;
-mod trust;
 mod value;
 
+pub use draft::Draft;
+pub use environment::Environment;
 pub use error::ConfigError;
 pub use flags::{AccountFlags, MediaFlags};
-pub use trust::{CallerFlags, TrustFlags};
-pub use value::{audio, dialled, digits, min_mos, recordings, reject, seconds, source, target};
+pub use process::Process;
+pub use profile::{OnCall, Profile};
+pub use show::Shown;
+pub use value::{audio, dialled, digits, header, min_mos, recordings, reject, seconds, source, target};
 
-/// The environment variable with the password.
+/// The environment variable with the password of an account that says none.
 pub const PASSWORD: &str = "SIDETONE_PASSWORD";
-
-/// The environment as far as it matters, an argument so that tests need not touch it.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<std::ffi::OsString>;

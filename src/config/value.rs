@@ -4,8 +4,9 @@ use super::ConfigError;
 use crate::audio::{Sink, Source};
 use crate::media::dtmf::Digit;
 use crate::phone::Account;
+use crate::sip::header::{Header, Name};
 use crate::sip::identity;
-use crate::sip::uri::{SipUri, Uri};
+use crate::sip::uri::{SipUri, Uri, UriError};
 use crate::time::Duration;
 use std::path::Path;
 
@@ -16,10 +17,10 @@ use std::path::Path;
 pub fn target(text: &str, account: Option<&Account>) -> Result<Uri, ConfigError> {
     let lower = text.to_ascii_lowercase();
     if lower.starts_with("sip:") || lower.starts_with("sips:") || lower.starts_with("tel:") {
-        return address("TARGET", text, "sip:user@host");
+        return target_address(text);
     }
     if text.contains('@') {
-        return address("TARGET", &format!("sip:{text}"), "sip:user@host");
+        return target_address(&format!("sip:{text}"));
     }
     let domain = account.and_then(|account| account.aor.sip()).ok_or_else(|| ConfigError::NoDomain(text.into()))?;
     let user = dialled(text);
@@ -109,9 +110,50 @@ pub fn recordings(directory: &Path) -> Result<(), ConfigError> {
     std::fs::create_dir_all(directory).map_err(|source| ConfigError::Record { path: directory.into(), source })
 }
 
-pub(super) fn address(flag: &'static str, text: &str, example: &'static str) -> Result<Uri, ConfigError> {
+/// A header field as `Name: value`, such as `X-Customer: 7`.
+///
+/// # Errors
+/// When it cannot be sent, or is one that the phone writes itself.
+pub fn header(text: &str) -> Result<Header, ConfigError> {
+    let fail = |why| Err(ConfigError::Header { text: text.chars().take(80).collect(), why });
+    let Some((name, value)) = text.split_once(':') else { return fail("write it as Name: value") };
+    let (name, value) = (name.trim(), value.trim());
+    if !name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&octet)) || name.is_empty() {
+        return fail("its name has letters, digits and dashes only, as in X-Customer");
+    }
+    if value.chars().any(|character| character.is_control() && character != '\t') {
+        return fail("its value has a control character; take it out");
+    }
+    if value.is_empty() || value.len() > 1024 {
+        return fail("its value has to have 1 to 1024 characters");
+    }
+    match Name::of(name) {
+        // What says who calls comes from the account; these say something about the call.
+        allowed @ (Name::Other(_)
+        | Name::Subject
+        | Name::Priority
+        | Name::AlertInfo
+        | Name::CallInfo
+        | Name::Organization
+        | Name::ReplyTo
+        | Name::Diversion
+        | Name::HistoryInfo
+        | Name::AcceptLanguage
+        | Name::AcceptContact
+        | Name::RejectContact
+        | Name::RequestDisposition) => Ok(Header { name: allowed, value: value.into() }),
+        _ => fail("the phone writes it itself; own fields start with X-"),
+    }
+}
+
+/// A SIP address, its scheme added where it is missing.
+pub(super) fn address(text: &str) -> Result<Uri, UriError> {
     let lower = text.to_ascii_lowercase();
     let has_scheme = ["sip:", "sips:", "tel:"].iter().any(|scheme| lower.starts_with(scheme));
     let full = if has_scheme { text.to_owned() } else { format!("sip:{text}") };
-    full.parse().map_err(|source| ConfigError::Address { flag, source, example })
+    full.parse()
+}
+
+fn target_address(text: &str) -> Result<Uri, ConfigError> {
+    address(text).map_err(|source| ConfigError::Address { flag: "TARGET", source, example: "sip:user@host" })
 }

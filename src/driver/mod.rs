@@ -2,7 +2,6 @@
 
 mod clock;
 mod entropy;
-mod kept_out;
 pub mod media;
 mod recording;
 pub mod signalling;

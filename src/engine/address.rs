@@ -37,7 +37,7 @@ pub(super) fn heard(
 }
 
 /// A URI without password, parameters and headers: what a record and a human want to see.
-pub(super) fn bare(uri: &Uri) -> String {
+pub fn bare(uri: &Uri) -> String {
     match uri {
         Uri::Sip(sip) => {
             let mut plain = SipUri::new(None, sip.host.clone(), sip.port);

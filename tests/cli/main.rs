@@ -4,6 +4,7 @@
 
 mod answering;
 mod calls;
+mod config;
 mod demo;
 mod disk;
 mod failures;

@@ -46,6 +46,8 @@ impl Home {
             .env("SIDETONE_DB", self.path("calls.db"))
             .env("SIDETONE_PASSWORD", PASSWORD)
             .env_remove("SIDETONE_LOG")
+            .env_remove("SIDETONE_CONFIG")
+            .env("XDG_CONFIG_HOME", self.directory.path())
             .stdin(Stdio::null());
     }
 

@@ -3,7 +3,6 @@
 
 mod calls;
 mod change;
-mod credentials;
 mod dialogs;
 mod endings;
 mod fail_over;
@@ -19,6 +18,5 @@ mod refusals;
 mod rfc3665;
 #[path = "../shared/mod.rs"]
 mod shared;
-mod strangers;
 mod ways;
 mod world;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::sip::guard;
 use crate::sip::timer::Timers;
 
 /// Everything an [`Agent`](super::Agent) has to know beside its accounts.
@@ -22,8 +21,6 @@ pub struct AgentConfig {
     pub keepalive: bool,
     /// Are NOTIFYs of an account's own servers about its mailbox taken that no SUBSCRIBE asked for (RFC 3842)?
     pub unsolicited_notify: bool,
-    /// What becomes of requests from addresses that no account knows.
-    pub guard: guard::Config,
     /// Bounds.
     pub limits: Limits,
 }
@@ -79,7 +76,6 @@ impl AgentConfig {
             capabilities: None,
             keepalive: true,
             unsolicited_notify: true,
-            guard: guard::Config::default(),
             limits: Limits::default(),
         }
     }

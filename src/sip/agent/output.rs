@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use super::account::AccountId;
 use super::outside::News;
-use crate::sip::guard::Admission;
 use crate::sip::header::Headers;
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::message::{Method, Status};
@@ -293,6 +292,4 @@ pub struct Invitation {
     pub source: Hop,
     /// The SDP offer; without one the answer carries ours, and theirs comes with [`Event::Confirmed`].
     pub offer: Option<Bytes>,
-    /// Why the caller was let in.
-    pub admission: Admission,
 }

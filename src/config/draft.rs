@@ -1,0 +1,104 @@
+//! Everything that was set, in its layers, before it is read.
+
+use super::layer::{Layers, Place};
+use super::reader::Reader;
+use super::schema::nearest;
+use super::{ConfigError, Environment, Process, Profile, file, profile};
+use std::path::{Path, PathBuf};
+
+/// Everything that was set. What it is read into holds no bad value.
+#[derive(Clone, Debug)]
+pub struct Draft<'a> {
+    pub(super) layers: Layers,
+    pub(super) environment: &'a Environment,
+    file: Option<PathBuf>,
+}
+
+impl<'a> Draft<'a> {
+    /// What file and environment say; `file` names another file than the usual ones.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or either holds something that means nothing.
+    pub fn gather(file: Option<&Path>, environment: &'a Environment) -> Result<Self, ConfigError> {
+        let mut layers = Layers::default();
+        let file = file::find(file, environment);
+        if let Some(path) = &file {
+            file::add(&mut layers, path)?;
+        }
+        environment.add(&mut layers)?;
+        Ok(Self { layers, environment, file })
+    }
+
+    /// The file that was read.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The names of the accounts, sorted.
+    pub fn accounts(&self) -> Vec<String> {
+        self.layers.accounts().into_iter().collect()
+    }
+
+    /// The account of that name.
+    ///
+    /// # Errors
+    /// When there is none, or one of its values cannot be used.
+    pub fn profile(&self, name: &str) -> Result<Profile, ConfigError> {
+        self.known(name)?;
+        profile::profile(&self.layers, name, self.environment)
+    }
+
+    /// All accounts.
+    ///
+    /// # Errors
+    /// When a value of one cannot be used.
+    pub fn profiles(&self) -> Result<Vec<Profile>, ConfigError> {
+        self.default_account()?;
+        self.accounts().iter().map(|name| self.profile(name)).collect()
+    }
+
+    /// What all accounts share.
+    ///
+    /// # Errors
+    /// When one of its values cannot be used.
+    pub fn process(&self) -> Result<Process, ConfigError> {
+        Process::read(self.layers.of(&Place::Phone), self.environment)
+    }
+
+    /// The account of commands that name none: the default one, or the only one.
+    ///
+    /// # Errors
+    /// When the default account is none.
+    pub fn default_account(&self) -> Result<Option<String>, ConfigError> {
+        let reader = Reader::new(Place::Top, self.layers.of(&Place::Top), self.environment);
+        if let Some(name) = reader.word("default_account")? {
+            self.known(&name).map_err(|error| reader.wrong("default_account", error))?;
+            return Ok(Some(name));
+        }
+        let mut names = self.accounts();
+        Ok(if names.len() == 1 { names.pop() } else { None })
+    }
+
+    /// An account of that name has to be there.
+    pub(super) fn known(&self, name: &str) -> Result<(), ConfigError> {
+        let known = self.accounts();
+        if known.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+        Err(ConfigError::NoSuchAccount { name: name.to_owned(), known, nearest })
+    }
+}
+
+impl Environment {
+    /// Where the call log is, as far as the usual configuration says.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read.
+    pub fn database(&self, flag: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+        match flag {
+            Some(path) => Ok(path),
+            None => Ok(Draft::gather(None, self)?.process()?.database(None)),
+        }
+    }
+}

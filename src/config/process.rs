@@ -1,0 +1,125 @@
+//! `[phone]`: what all accounts of a process share.
+
+use super::layer::Place;
+use super::reader::Reader;
+use super::{ConfigError, Environment, Profile, layer::Setting};
+use crate::net::{BindConfig, PortRange, TlsSettings};
+use crate::phone::{AccountId, Settings};
+use crate::store;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// The port of name servers (RFC 1035 section 4.2).
+const DNS_PORT: u16 = 53;
+
+/// Where a phone is and what it needs, whoever its accounts are.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Addresses for SIP.
+    pub ips: Vec<IpAddr>,
+    /// The port, if one is named.
+    pub port: Option<u16>,
+    dns_server: Option<SocketAddr>,
+    tls: TlsSettings,
+    rtp_ports: Option<PortRange>,
+    media_workers: Option<usize>,
+    database: Option<PathBuf>,
+    take_unclaimed: bool,
+}
+
+impl Process {
+    pub(super) fn read(settings: BTreeMap<String, Setting>, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::from(&Reader::new(Place::Phone, settings, environment))
+    }
+
+    pub(super) fn from(reader: &Reader<'_>) -> Result<Self, ConfigError> {
+        let (ips, port) = bind(reader)?;
+        let dns_server = match reader.word("dns_server")? {
+            None => None,
+            Some(text) => {
+                let why = "it is no address; write it as IP, IP:PORT or [IPv6]:PORT";
+                let (ip, port) = ip_and_port(&text).ok_or_else(|| reader.wrong("dns_server", why))?;
+                Some(SocketAddr::new(ip, port.unwrap_or(DNS_PORT)))
+            }
+        };
+        let tls = TlsSettings {
+            ca: reader.path("tls_ca")?,
+            cert: reader.path("tls_cert")?,
+            key: reader.path("tls_key")?,
+            insecure: reader.flag("tls_insecure")?.unwrap_or(false),
+            domains: Vec::new(),
+        };
+        if tls.cert.is_some() != tls.key.is_some() {
+            let key = if tls.cert.is_some() { "tls_cert" } else { "tls_key" };
+            return Err(reader.wrong(key, "a certificate needs its key and a key its certificate; give both"));
+        }
+        Ok(Self {
+            ips,
+            port,
+            dns_server,
+            tls,
+            rtp_ports: rtp_ports(reader)?,
+            media_workers: reader.whole("media_workers", 1..=256, "2")?.map(|workers| workers as usize),
+            database: reader.path("database")?,
+            take_unclaimed: reader.flag("take_unclaimed")?.unwrap_or(false),
+        })
+    }
+
+    /// Where the call log is: `flag`, what the configuration says, `$SIDETONE_DB`, the user's data directory.
+    pub fn database(&self, flag: Option<PathBuf>) -> PathBuf {
+        flag.or_else(|| self.database.clone()).unwrap_or_else(store::default_path)
+    }
+
+    /// Settings of a phone with these accounts, in this order.
+    pub fn settings(&self, profiles: &[Profile], database: Option<PathBuf>) -> Settings {
+        let ids = (0..).map(AccountId);
+        Settings {
+            ips: self.ips.clone(),
+            port: Some(self.port.unwrap_or(0)),
+            dns_server: self.dns_server,
+            accounts: profiles.iter().map(|profile| profile.account.clone()).collect(),
+            tls: self.tls.clone(),
+            account_media: ids.zip(profiles).map(|(id, profile)| (id, profile.media.clone())).collect(),
+            rtp_ports: self.rtp_ports.clone(),
+            media_workers: self.media_workers,
+            database: Some(self.database(database)),
+            take_unclaimed: self.take_unclaimed,
+            ..Settings::default()
+        }
+    }
+}
+
+/// The addresses to bind, and the port if one names it; every interface when absent.
+fn bind(reader: &Reader<'_>) -> Result<(Vec<IpAddr>, Option<u16>), ConfigError> {
+    let Some(text) = reader.word("bind")? else { return Ok((BindConfig::everywhere(None).ips, None)) };
+    let why = "it is no address; write it as IP, IP:PORT or [IPv6]:PORT, several separated by commas with one port";
+    let wrong = || reader.wrong("bind", why);
+    let (mut ips, mut port) = (Vec::new(), None);
+    for one in text.split(',').map(str::trim) {
+        let (ip, named) = ip_and_port(one).ok_or_else(wrong)?;
+        if named.is_some() && port.is_some() && named != port {
+            return Err(wrong());
+        }
+        port = port.or(named);
+        ips.push(ip);
+    }
+    Ok((ips, port))
+}
+
+fn rtp_ports(reader: &Reader<'_>) -> Result<Option<PortRange>, ConfigError> {
+    let Some(text) = reader.word("rtp_ports")? else { return Ok(None) };
+    let bounds =
+        text.split_once('-').and_then(|(first, last)| Some((first.trim().parse().ok()?, last.trim().parse().ok()?)));
+    let (first, last) = bounds.ok_or_else(|| reader.wrong("rtp_ports", "write FIRST-LAST, such as 10000-20000"))?;
+    PortRange::new(first..=last).map(Some).map_err(|error| reader.wrong("rtp_ports", error))
+}
+
+/// An address with or without a port.
+fn ip_and_port(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some((address.ip(), Some(address.port())));
+    }
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    Some((bare.parse().ok()?, None))
+}

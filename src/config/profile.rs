@@ -1,0 +1,260 @@
+//! An account of the configuration: who it is, what its calls may use, what is done with calls for it.
+
+use super::layer::{Layers, Origin, Place, Setting};
+use super::reader::Reader;
+use super::value::{address, header};
+use super::{ConfigError, Environment, PASSWORD, file};
+use crate::audio::{Sink, Source};
+use crate::call::MediaOptions;
+use crate::carrier::{PRESETS, preset};
+use crate::media::plan::Codec;
+use crate::phone::Account;
+use crate::sip::agent::{KeepAlive, RefreshShare};
+use crate::sip::uri::Uri;
+use crate::time::Duration;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What `sidetone run` does with a call for an account.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OnCall {
+    /// Lets it ring: whoever listens to the events decides.
+    Ring,
+    /// Answers, after it has rung that long.
+    Answer(Duration),
+    /// Refuses with this status.
+    Reject(u16),
+}
+
+/// An account and everything that belongs to it.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Who it is.
+    pub account: Account,
+    /// What its calls may use.
+    pub media: MediaOptions,
+    /// Does `sidetone run` register it?
+    pub register: bool,
+    /// What `sidetone run` does with a call for it.
+    pub on_call: OnCall,
+    /// What is sent in such a call.
+    pub source: Option<Source>,
+    /// Where what is heard goes.
+    pub sink: Option<Sink>,
+    /// Directory for recordings.
+    pub record: Option<PathBuf>,
+}
+
+/// The values of an account where nothing else is said, as far as they are worth showing.
+fn built_in() -> Vec<(&'static str, toml::Value)> {
+    let words = |words: &[&str]| words.iter().map(|word| toml::Value::from(*word)).collect::<Vec<_>>().into();
+    vec![
+        ("preset", "generic".into()),
+        ("on_call", "ring".into()),
+        ("ring", 0.into()),
+        ("reject_status", 486.into()),
+        ("packet_time", 20.into()),
+        ("keepalive", "standard".into()),
+        ("session_expires", 1800.into()),
+        ("min_se", 90.into()),
+        ("numbers", words(&[])),
+        ("sources", words(&[])),
+        ("headers", words(&[])),
+    ]
+}
+
+/// Everything that is said of an account, layer by layer.
+///
+/// # Errors
+/// When its preset is none.
+pub(super) fn settings(
+    layers: &Layers,
+    name: &str,
+    environment: &Environment,
+) -> Result<BTreeMap<String, Setting>, ConfigError> {
+    let default = |(key, value): (&str, toml::Value)| (key.to_owned(), Setting { value, origin: Origin::Default });
+    let mut below: BTreeMap<String, Setting> = built_in().into_iter().map(default).collect();
+    let merged = layers.account(name, &below);
+    let reader = Reader::new(Place::Account(name.to_owned()), merged, environment);
+    let chosen = reader.text("preset")?.unwrap_or_default();
+    let Some(chosen) = preset(&chosen) else {
+        let known: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+        return Err(reader.wrong("preset", format!("there is no such preset; known are {}", known.join(", "))));
+    };
+    for (key, setting) in file::account_of(chosen.text, &|_| Origin::Preset(chosen.name))? {
+        below.insert(key, setting);
+    }
+    Ok(layers.account(name, &below))
+}
+
+/// The account of that name.
+///
+/// # Errors
+/// When one of its values cannot be used.
+pub(super) fn profile(layers: &Layers, name: &str, environment: &Environment) -> Result<Profile, ConfigError> {
+    let merged = settings(layers, name, environment)?;
+    read(&Reader::new(Place::Account(name.to_owned()), merged, environment), name, environment)
+}
+
+pub(super) fn read(reader: &Reader<'_>, name: &str, environment: &Environment) -> Result<Profile, ConfigError> {
+    reader.text("preset")?;
+    let mut account = Account::new(aor(reader)?);
+    account.name = Some(name.to_owned());
+    account.display = reader.word("display_name")?;
+    account.auth_user = reader.word("auth_user")?;
+    account.password = match reader.text("password")? {
+        Some(password) => Some(password),
+        None => default_password(environment)?,
+    }
+    .map(Into::into);
+    let server = |key| match reader.word(key)? {
+        Some(text) => {
+            address(&text).map(Some).map_err(|error| reader.wrong(key, format!("{error}; write host or host:port")))
+        }
+        None => Ok(None),
+    };
+    account.registrar = server("registrar")?;
+    account.outbound_proxies = servers(reader, "outbound_proxy")?;
+    account.routes = servers(reader, "routes")?;
+    account.transport = reader.parse("transport")?;
+    let lifetime = reader.whole("expires", 1..=86_400, "600")?;
+    account.expires = lifetime.map_or(account.expires, |seconds| Duration::from_secs(u64::from(seconds)));
+    let share = reader.whole("refresh", 10..=90, "50")?;
+    account.refresh = share.and_then(|share| RefreshShare::new(u8::try_from(share).ok()?));
+    account.keepalive = keepalive(reader)?;
+    if let Some(limit) = reader.seconds("failover", 0.1..=32.0, "4")? {
+        account.failover = Some(limit);
+    }
+    account.instance = instance(reader)?;
+    account.dtmf = reader.parse("dtmf")?.unwrap_or_default();
+    account.reliable = reader.parse("reliable")?.unwrap_or_default();
+    let timers = &mut account.session_timers;
+    timers.mode = reader.parse("session_timer")?.unwrap_or_default();
+    for (key, time) in [("session_expires", &mut timers.expires), ("min_se", &mut timers.least)] {
+        if let Some(seconds) = reader.whole(key, 90..=86_400, "1800")? {
+            *time = Duration::from_secs(u64::from(seconds));
+        }
+    }
+    if timers.expires < timers.least {
+        return Err(reader.wrong("session_expires", "it is shorter than min_se; raise it, or lower min_se"));
+    }
+    let identity = &mut account.identity;
+    identity.numbering.format = reader.parse("number_format")?.unwrap_or_default();
+    identity.numbering.country = country(reader)?;
+    identity.assert = reader.words("identity")?.unwrap_or_default();
+    identity.anonymous = reader.parse("anonymous")?.unwrap_or_default();
+    if let Some(order) = reader.words("called_from")? {
+        identity.called = order;
+    }
+    if let Some(order) = reader.words("caller_from")? {
+        identity.caller = order;
+    }
+    for number in reader.list("numbers")?.unwrap_or_default() {
+        let written = identity.numbering.apply(&number).map_err(|error| reader.wrong("numbers", error))?;
+        account.numbers.push(written);
+    }
+    account.sources = reader.words("sources")?.unwrap_or_default();
+    for text in reader.list("headers")?.unwrap_or_default() {
+        account.headers.push(header(&text).map_err(|error| reader.wrong("headers", error))?);
+    }
+    Ok(Profile {
+        name: name.to_owned(),
+        account,
+        media: media(reader)?,
+        register: reader.flag("register")?.unwrap_or(true),
+        on_call: on_call(reader)?,
+        source: reader.parse("source")?,
+        sink: reader.parse("sink")?,
+        record: reader.path("record")?,
+    })
+}
+
+/// Servers, the best first.
+fn servers(reader: &Reader<'_>, key: &'static str) -> Result<Vec<Uri>, ConfigError> {
+    let texts = reader.one_or_more(key)?.unwrap_or_default();
+    let fail = |error| reader.wrong(key, format!("{error}; write host or host:port"));
+    texts.iter().map(|text| address(text).map_err(fail)).collect()
+}
+
+/// The password of an account that says none.
+fn default_password(environment: &Environment) -> Result<Option<String>, ConfigError> {
+    match environment.get(PASSWORD) {
+        Some(password) => password.into_string().map(Some).map_err(|_| ConfigError::Encoding(PASSWORD.into())),
+        None => Ok(None),
+    }
+}
+
+fn aor(reader: &Reader<'_>) -> Result<Uri, ConfigError> {
+    const EXAMPLE: &str = "write it as sip:user@host";
+    let text = reader.word("aor")?.ok_or_else(|| reader.wrong("aor", format!("it is missing; {EXAMPLE}")))?;
+    let aor = address(&text).map_err(|error| reader.wrong("aor", format!("{error}; {EXAMPLE}")))?;
+    if aor.sip().is_some_and(|sip| sip.password.is_some()) {
+        return Err(ConfigError::PasswordInAddress);
+    }
+    if aor.user().is_none_or(|user| user.is_empty()) {
+        return Err(reader.wrong("aor", format!("it has no user part; {EXAMPLE}")));
+    }
+    Ok(aor)
+}
+
+fn keepalive(reader: &Reader<'_>) -> Result<KeepAlive, ConfigError> {
+    match reader.text("keepalive") {
+        Ok(None) => Ok(KeepAlive::Standard),
+        Ok(Some(word)) if word == "standard" => Ok(KeepAlive::Standard),
+        Ok(Some(word)) if word == "off" => Ok(KeepAlive::Off),
+        _ => {
+            let every = reader.seconds("keepalive", 5.0..=3600.0, "25");
+            let fail = |_| reader.wrong("keepalive", "write standard, off, or seconds from 5 to 3600, such as 25");
+            Ok(every.map_err(fail)?.map_or(KeepAlive::Standard, KeepAlive::Every))
+        }
+    }
+}
+
+fn instance(reader: &Reader<'_>) -> Result<Option<String>, ConfigError> {
+    match reader.word("instance")? {
+        Some(urn) if !urn.to_ascii_lowercase().starts_with("urn:") || urn.contains(['"', '<', '>', ' ']) => {
+            Err(reader.wrong("instance", "write a URN, such as urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6"))
+        }
+        urn => Ok(urn),
+    }
+}
+
+fn country(reader: &Reader<'_>) -> Result<Option<String>, ConfigError> {
+    match reader.word("country_code")? {
+        Some(code) if code.starts_with('0') || code.len() > 3 || !code.bytes().all(|octet| octet.is_ascii_digit()) => {
+            Err(reader.wrong("country_code", "write its one to three digits, such as \"1\" or \"49\""))
+        }
+        code => Ok(code),
+    }
+}
+
+fn media(reader: &Reader<'_>) -> Result<MediaOptions, ConfigError> {
+    let mut media = MediaOptions::default();
+    if let Some(codecs) = reader.words::<Codec>("codecs")? {
+        media.codecs = codecs;
+    }
+    if media.codecs.is_empty() {
+        return Err(reader.wrong("codecs", "it is empty; name some of opus, pcmu and pcma"));
+    }
+    media.srtp = reader.parse("srtp")?.unwrap_or_default();
+    if let Some(time) = reader.whole("packet_time", 10..=60, "20")? {
+        if ![10, 20, 30, 40, 60].contains(&time) {
+            return Err(reader.wrong("packet_time", "give 10, 20, 30, 40 or 60"));
+        }
+        media.packet_time = Duration::from_millis(u64::from(time));
+    }
+    Ok(media)
+}
+
+fn on_call(reader: &Reader<'_>) -> Result<OnCall, ConfigError> {
+    let ring = reader.seconds("ring", 0.0..=180.0, "3")?.unwrap_or_default();
+    let status = reader.whole("reject_status", 400..=699, "486")?.and_then(|status| u16::try_from(status).ok());
+    match reader.text("on_call")?.as_deref() {
+        None | Some("ring") => Ok(OnCall::Ring),
+        Some("answer") => Ok(OnCall::Answer(ring)),
+        Some("reject") => Ok(OnCall::Reject(status.unwrap_or(486))),
+        Some(_) => Err(reader.wrong("on_call", "write ring, answer or reject")),
+    }
+}

@@ -1,0 +1,210 @@
+//! What can be written in a configuration file: the keys, their forms and what they mean. `sidetone config schema` prints
+//! it; the names of the keys are taken from here and nowhere else.
+
+use schemars::{JsonSchema, Schema, schema_for};
+use std::collections::BTreeMap;
+
+/// A configuration file of Sidetone (TOML). Every string may hold `${env:NAME}` and `${file:PATH}`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, title = "Sidetone configuration")]
+pub struct File {
+    /// The account of commands that name none; needed only when there are several.
+    pub default_account: Option<String>,
+    /// The process: addresses, ports, the call log.
+    pub phone: Option<Phone>,
+    /// What every account has that does not say otherwise: any key of an account.
+    pub defaults: Option<Account>,
+    /// The accounts by name: `[account.NAME]`.
+    pub account: Option<BTreeMap<String, Account>>,
+}
+
+/// The process: addresses, ports, the call log.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Phone {
+    /// Local addresses for SIP as IP, IP:PORT or [IPv6]:PORT, separated by commas; every interface and any port when
+    /// absent. TLS has the port above.
+    pub bind: Option<String>,
+    /// Name server to ask instead of the system's, as IP or IP:PORT.
+    pub dns_server: Option<String>,
+    /// PEM file of certificate authorities to trust for TLS beside those of the system.
+    pub tls_ca: Option<String>,
+    /// PEM file of our certificate and its chain; with it, TLS connections are taken too.
+    pub tls_cert: Option<String>,
+    /// PEM file of the key of our certificate.
+    pub tls_key: Option<String>,
+    /// Takes any certificate: whoever is on the way can listen. For tests only.
+    pub tls_insecure: Option<bool>,
+    /// Ports for RTP as FIRST-LAST; the system's choice when absent.
+    #[schemars(regex(pattern = r"^[0-9]+-[0-9]+$"))]
+    pub rtp_ports: Option<String>,
+    /// Media threads; as many as suit the machine when absent.
+    #[schemars(range(min = 1, max = 256))]
+    pub media_workers: Option<u32>,
+    /// The call log.
+    pub database: Option<String>,
+    /// Takes calls that belong to no account.
+    pub take_unclaimed: Option<bool>,
+}
+
+/// An account.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Account {
+    /// A carrier whose ways fill in what is not said here.
+    #[schemars(extend("enum" = ["generic", "signalwire", "telnyx", "twilio-domain", "twilio-trunk"]))]
+    pub preset: Option<String>,
+    /// Address of record, as sip:user@host.
+    pub aor: Option<String>,
+    /// Display name beside it.
+    pub display_name: Option<String>,
+    /// User name for digest authentication; the user part of the address of record when absent.
+    pub auth_user: Option<String>,
+    /// Password; better as ${env:NAME} or ${file:PATH} than in clear.
+    pub password: Option<String>,
+    /// Does `sidetone run` register it?
+    pub register: Option<bool>,
+    /// Where REGISTER goes; the host of the address of record when absent.
+    pub registrar: Option<String>,
+    /// Proxy that every request outside a dialog is sent through, or several: the next one is tried when one fails.
+    pub outbound_proxy: Option<OneOrMore>,
+    /// Further Route entries behind the proxy.
+    pub routes: Option<Vec<String>>,
+    /// Transport where no address says one.
+    #[schemars(extend("enum" = ["udp", "tcp", "tls"]))]
+    pub transport: Option<String>,
+    /// Lifetime to ask the registrar for, seconds.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub expires: Option<u32>,
+    /// When a binding is refreshed, per cent of its lifetime; shortly before its end when absent.
+    #[schemars(range(min = 10, max = 90))]
+    pub refresh: Option<u8>,
+    /// What keeps the flow of a registration open: standard (RFC 5626), off, or seconds between CRLFs.
+    pub keepalive: Option<StringOrNumber>,
+    /// How long one server may be silent before the next one is tried, seconds.
+    #[schemars(range(min = 0.1, max = 32.0))]
+    pub failover: Option<f64>,
+    /// A URN that stays the same over runs, such as urn:uuid:...: the registrar then replaces the binding of the last run
+    /// (RFC 5626).
+    pub instance: Option<String>,
+    /// Codecs in order of preference.
+    #[schemars(extend("items" = {"type": "string", "enum": ["opus", "pcmu", "pcma"]}))]
+    pub codecs: Option<Vec<String>>,
+    /// Encryption of media.
+    #[schemars(extend("enum" = ["off", "optional", "required"]))]
+    pub srtp: Option<String>,
+    /// Audio per packet, ms.
+    #[schemars(extend("enum" = [10, 20, 30, 40, 60]))]
+    pub packet_time: Option<u32>,
+    /// How digits are sent.
+    #[schemars(extend("enum" = ["auto", "rfc4733", "info"]))]
+    pub dtmf: Option<String>,
+    /// Provisional responses that are acknowledged (100rel, RFC 3262).
+    #[schemars(extend("enum" = ["off", "supported", "required"]))]
+    pub reliable: Option<String>,
+    /// Session timers (RFC 4028): off, answered when the far end asks, or asked for.
+    #[schemars(extend("enum" = ["off", "answer", "ask"]))]
+    pub session_timer: Option<String>,
+    /// Session-Expires that is asked for, seconds.
+    #[schemars(range(min = 90, max = 86_400))]
+    pub session_expires: Option<u32>,
+    /// The shortest session interval that is taken, seconds.
+    #[schemars(range(min = 90, max = 86_400))]
+    pub min_se: Option<u32>,
+    /// Our numbers; the first is the caller id of calls that choose none.
+    pub numbers: Option<Vec<String>>,
+    /// How the carrier wants numbers.
+    #[schemars(extend("enum" = ["as-given", "+e164", "e164"]))]
+    pub number_format: Option<String>,
+    /// Our country code, such as "1" or "49": completes national numbers.
+    #[schemars(regex(pattern = r"^[1-9][0-9]{0,2}$"))]
+    pub country_code: Option<String>,
+    /// Header fields beside From that carry the caller id of our calls.
+    #[schemars(extend("items" = {"type": "string", "enum": ["p-asserted-identity", "p-preferred-identity", "remote-party-id"]}))]
+    pub identity: Option<Vec<String>>,
+    /// What anonymous calls hide (RFC 3323): full also takes the name out of From, id only asks the carrier to.
+    #[schemars(extend("enum" = ["full", "id"]))]
+    pub anonymous: Option<String>,
+    /// Where the called number of an inbound call is looked for, in this order.
+    #[schemars(extend("items" = {"type": "string", "enum": ["request-uri", "to", "p-called-party-id", "diversion", "history-info"]}))]
+    pub called_from: Option<Vec<String>>,
+    /// Where the caller of an inbound call is looked for, in this order.
+    #[schemars(extend("items" = {"type": "string", "enum": ["p-asserted-identity", "remote-party-id", "from"]}))]
+    pub caller_from: Option<Vec<String>>,
+    /// From where calls for this account come beside its registrar and proxies: addresses and blocks as 192.0.2.0/24.
+    pub sources: Option<Vec<String>>,
+    /// Further header fields of our INVITEs, each as "Name: value".
+    pub headers: Option<Vec<String>>,
+    /// What `sidetone run` does with a call that comes in.
+    #[schemars(extend("enum" = ["ring", "answer", "reject"]))]
+    pub on_call: Option<String>,
+    /// How long it rings before `on_call = "answer"` answers, seconds.
+    #[schemars(range(min = 0.0, max = 180.0))]
+    pub ring: Option<f64>,
+    /// The status of `on_call = "reject"`.
+    #[schemars(range(min = 400, max = 699))]
+    pub reject_status: Option<u16>,
+    /// What is sent in calls that `sidetone run` answers, as in --source.
+    pub source: Option<String>,
+    /// Where what is heard goes, as in --sink.
+    pub sink: Option<String>,
+    /// Directory for a recording of each call.
+    pub record: Option<String>,
+}
+
+/// A text, or a list of texts.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+pub enum OneOrMore {
+    /// One.
+    One(String),
+    /// Several.
+    More(Vec<String>),
+}
+
+/// A word or a number.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+pub enum StringOrNumber {
+    /// A word.
+    Word(String),
+    /// A number.
+    Number(f64),
+}
+
+/// The JSON schema of a configuration file.
+pub fn schema() -> Schema {
+    schema_for!(File)
+}
+
+/// The keys of a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Section {
+    /// Outside of every table.
+    Top,
+    /// `[phone]`.
+    Phone,
+    /// `[defaults]` and `[account.NAME]`.
+    Account,
+}
+
+impl Section {
+    /// Its keys, in the order of the schema.
+    pub fn keys(self) -> Vec<String> {
+        let schema = match self {
+            Section::Top => schema_for!(File),
+            Section::Phone => schema_for!(Phone),
+            Section::Account => schema_for!(Account),
+        };
+        let properties = schema.get("properties").and_then(serde_json::Value::as_object);
+        properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
+    }
+}
+
+/// The known name that is most like `word`, if one is alike at all.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_ascii_lowercase().replace('-', "_");
+    let score = |name: &str| strsim::jaro_winkler(&word, name);
+    let best = known.into_iter().max_by(|one, two| score(one).total_cmp(&score(two)))?;
+    (score(best) > 0.75).then_some(best)
+}
