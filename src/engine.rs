@@ -292,8 +292,17 @@ impl Engine {
             Event::Route { session, hop } => {
                 self.session_step(now, session, |call, desk| call.handle_route(desk, hop));
             }
-            Event::Progress { session, headers, body, .. } => {
-                self.session_step(now, session, |call, desk| call.handle_progress(desk, &headers, body.as_ref()));
+            Event::Progress { session, fork, headers, body, wants_answer, .. } => {
+                self.session_step(now, session, |call, desk| {
+                    let answer_to = wants_answer.then_some(fork.as_str());
+                    call.handle_progress(desk, &headers, body.as_ref(), answer_to);
+                });
+            }
+            Event::Acknowledged { session, answer } => {
+                self.session_step(now, session, |call, desk| call.handle_acknowledged(desk, answer.as_ref()));
+            }
+            Event::Redirected { session, status, target } => {
+                self.session_step(now, session, |call, desk| call.handle_redirected(desk, status, &target));
             }
             Event::Answered { session, status, reason, headers, body, wants_answer, source, .. } => {
                 self.session_step(now, session, |call, desk| {

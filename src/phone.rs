@@ -279,6 +279,14 @@ impl Phone {
         self.ask(|reply| Command::Answer(call, io, reply)).await
     }
 
+    /// Connects the audio of a call to `io`, already before its answer: early media is heard by the far end.
+    ///
+    /// # Errors
+    /// When there is no such call, or the phone has ended.
+    pub async fn connect(&self, call: CallId, io: Io) -> Result<(), CommandError> {
+        self.ask(|reply| Command::Connect(call, io, reply)).await
+    }
+
     /// Declines a call with a SIP status of 300 to 699.
     ///
     /// # Errors

@@ -73,12 +73,15 @@ pub enum ChangeRefused {
 }
 
 impl Call {
-    /// Changes the call as soon as no other change is under way; tells when the far end has followed.
+    /// Changes the call as soon as no other change is under way; tells when the far end has followed. A call that is not
+    /// answered is changed by UPDATE, if its early media was agreed on reliably (RFC 3311).
     ///
     /// # Errors
-    /// When the call is not answered.
+    /// When the call is not answered, and cannot be changed before.
     pub fn change(&mut self, desk: &mut Desk<'_>, change: Change) -> Result<(), ChangeRefused> {
-        let (Stage::Talking, Some(negotiation)) = (&self.stage, &self.negotiation) else {
+        let early = matches!(self.stage, Stage::Calling { .. } | Stage::Alerting { .. });
+        let Some(negotiation) = self.negotiation.as_ref().filter(|_| early || matches!(self.stage, Stage::Talking))
+        else {
             return Err(ChangeRefused::NotAnswered);
         };
         let mut local = self.wanted.take().unwrap_or_else(|| negotiation.local().clone());
@@ -96,15 +99,24 @@ impl Call {
             Change::Address { rtp, rtcp } => (local.rtp, local.rtcp) = (rtp, rtcp),
         }
         self.wanted = (self.before.is_some() || local != *negotiation.local()).then_some(local);
+        let changes = self.wanted.is_some();
         self.try_change(desk);
+        // Before the answer only what UPDATE can do at once.
+        if early && changes && self.before.is_none() {
+            self.wanted = None;
+            return Err(ChangeRefused::NotAnswered);
+        }
         Ok(())
     }
 
     /// Offers what is wanted, unless something else is under way: then the end of that leads here again.
     pub fn try_change(&mut self, desk: &mut Desk<'_>) {
-        let (Stage::Talking, None, Some(negotiation)) = (&self.stage, &self.before, &mut self.negotiation) else {
-            return;
+        let answered = match self.stage {
+            Stage::Talking => true,
+            Stage::Calling { .. } | Stage::Alerting { .. } => false,
+            _ => return,
         };
+        let (None, Some(negotiation)) = (&self.before, &mut self.negotiation) else { return };
         if negotiation.is_pending() {
             return;
         }
@@ -113,7 +125,11 @@ impl Call {
         let as_it_was = negotiation.clone();
         negotiation.set_local(wanted.clone());
         let offer = negotiation.offer(desk.random);
-        match desk.agent.reoffer(desk.now, self.session, Some(offer)) {
+        let sent = match answered {
+            true => desk.agent.reoffer(desk.now, self.session, Some(offer)),
+            false => desk.agent.update(desk.now, self.session, Some(offer)),
+        };
+        match sent {
             Ok(()) => self.before = Some(as_it_was.local().clone()),
             Err(refused) => {
                 *negotiation = as_it_was;
@@ -143,8 +159,9 @@ impl Call {
             None if negotiation.is_pending() => {
                 Err("the far end accepted a change without a session description".to_owned())
             }
-            // A refresh without an offer has no answer.
-            _ => Ok(None),
+            // The answer to a refresh that repeated our description.
+            Some(answer) => Ok(negotiation.answered(answer).ok()),
+            None => Ok(None),
         };
         match agreed {
             Ok(agreement) => {

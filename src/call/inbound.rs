@@ -66,11 +66,31 @@ impl Call {
             },
             None => negotiation.offer(desk.random),
         };
+        // Without an offer of theirs ours may go out early, but only reliably: the agent sees to that.
+        let early = self.options.early_media && offer.is_some();
+        let status = if early { message::Status::SESSION_PROGRESS } else { message::Status::RINGING };
+        let with = (early || offer.is_none()).then(|| sdp.clone());
         self.stage = Stage::Alerting { sdp };
         if answer {
             let _ = self.answer(desk);
-        } else if desk.agent.ring(desk.now, self.session, message::Status(180), None).is_ok() {
-            self.rang(desk, false);
+        } else if desk.agent.ring(desk.now, self.session, status, with).is_ok() {
+            if early {
+                self.run_media(desk);
+            }
+            self.rang(desk, early);
+        }
+    }
+
+    /// The caller acknowledged a provisional response of ours; with the answer, if that carried our offer.
+    pub fn handle_acknowledged(&mut self, desk: &mut Desk<'_>, answer: Option<&Bytes>) {
+        let Some(negotiation) = self.negotiation.as_mut().filter(|negotiation| negotiation.is_pending()) else {
+            return;
+        };
+        let Some(answer) = answer else { return };
+        match negotiation.answered(answer) {
+            Ok(_) if self.options.early_media || self.answered_at.is_some() => self.run_media(desk),
+            Ok(_) => {}
+            Err(rejected) => self.give_up(desk, rejected.to_string()),
         }
     }
 

@@ -39,6 +39,10 @@ pub struct MediaOptions {
     pub srtp: SrtpPolicy,
     /// How we put the far end on hold.
     pub hold: HoldStyle,
+    /// Let a caller hear us before the answer: 183 with our answer (early media).
+    pub early_media: bool,
+    /// Call without an offer: the far end makes it.
+    pub late_offer: bool,
 }
 
 impl Default for MediaOptions {
@@ -49,6 +53,8 @@ impl Default for MediaOptions {
             packet_time: Duration::from_millis(20),
             srtp: SrtpPolicy::Off,
             hold: HoldStyle::SendOnly,
+            early_media: false,
+            late_offer: false,
         }
     }
 }

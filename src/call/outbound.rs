@@ -11,6 +11,7 @@ use crate::sip::header::Headers;
 use crate::sip::hop::Hop;
 use crate::sip::message;
 use crate::sip::reason::Cause;
+use crate::sip::uri::Uri;
 use crate::time::{Duration, Instant, Wall};
 use bytes::Bytes;
 
@@ -116,16 +117,31 @@ impl Call {
 
     pub(super) fn send_offer(&mut self, desk: &mut Desk<'_>) {
         let Some(negotiation) = &mut self.negotiation else { return };
-        let offer = negotiation.offer(desk.random);
+        let offer = (!self.options.late_offer).then(|| negotiation.offer(desk.random));
         self.stage = Stage::Calling { limit: desk.now + self.ring_limit };
         // A session that is over by now tells so by itself.
-        let _ = desk.agent.offer(desk.now, self.session, Some(offer));
+        let _ = desk.agent.offer(desk.now, self.session, offer);
     }
 
-    /// A provisional response: it rings, perhaps with sound.
-    pub fn handle_progress(&mut self, desk: &mut Desk<'_>, headers: &Headers, body: Option<&Bytes>) {
+    /// A provisional response: it rings, perhaps with sound. `answer_to`: its body is an offer of this fork, whose PRACK
+    /// waits for our answer.
+    pub fn handle_progress(
+        &mut self,
+        desk: &mut Desk<'_>,
+        headers: &Headers,
+        body: Option<&Bytes>,
+        answer_to: Option<&str>,
+    ) {
         self.note_peer(headers);
         let early = match (body, &mut self.negotiation) {
+            (Some(offer), Some(negotiation)) if answer_to.is_some() => match negotiation.answer(offer, desk.random) {
+                Ok((sdp, agreement)) => {
+                    let fork = answer_to.unwrap_or_default();
+                    let _ = desk.agent.prack_answer(desk.now, self.session, fork, sdp);
+                    Some(agreement)
+                }
+                Err(rejected) => return self.give_up(desk, rejected.to_string()),
+            },
             // An early answer that we cannot use is no reason to give up: the final one counts.
             (Some(body), Some(negotiation)) => negotiation.answered(body).ok(),
             _ => None,
@@ -170,6 +186,19 @@ impl Call {
                 self.gave_up = Some(GaveUp::Media(why));
                 let _ = desk.agent.hangup(desk.now, self.session, Some(&Cause::INCOMPATIBLE.reason()));
             }
+        }
+    }
+
+    /// The far end referred the call elsewhere, and it goes there; the record keeps the way.
+    pub fn handle_redirected(&mut self, desk: &mut Desk<'_>, status: message::Status, target: &Uri) {
+        let step = serde_json::json!({"status": status.0, "to": target.to_string()});
+        let way = self.record.metadata.entry("diverted").or_insert_with(|| serde_json::Value::Array(Vec::new()));
+        if let Some(way) = way.as_array_mut() {
+            way.push(step);
+        }
+        // It may ring anew, as long as anywhere else.
+        if let Stage::Calling { limit } = &mut self.stage {
+            *limit = desk.now + self.ring_limit;
         }
     }
 

@@ -25,7 +25,7 @@ use crate::sip::uri::Uri;
 use crate::sip::wire::StreamItem;
 use crate::time::{Duration, Instant};
 use crate::trace::{Note, Recorder};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tokio::sync::{mpsc, oneshot};
 
 /// How long an ending phone waits for the far ends' last answers.
@@ -48,6 +48,8 @@ pub enum Command {
     Dial(Box<Dial>, Io, Reply<CallId>),
     /// Answer a call, its audio connected to `Io`.
     Answer(CallId, Io, Reply<()>),
+    /// Connect the audio of a call to `Io`, before its answer (early media) or in its course.
+    Connect(CallId, Io, Reply<()>),
     /// Decline a call.
     Reject(CallId, Status, Reply<()>),
     /// End a call.
@@ -136,6 +138,8 @@ struct Turn<F> {
     tell: F,
     audio: HashMap<CallId, Io>,
     ports: HashMap<CallId, PortPair>,
+    /// The calls whose media has started.
+    playing: HashSet<CallId>,
     resolved: mpsc::Sender<(ResolveId, Result<Vec<Hop>, ResolveError>)>,
     config: session::Config,
     farewell: Option<Farewell>,
@@ -156,6 +160,7 @@ impl Signalling {
             tell,
             audio: HashMap::new(),
             ports: HashMap::new(),
+            playing: HashSet::new(),
             resolved,
             config,
             farewell: None,
@@ -280,6 +285,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                     self.signalling.recorder.call(now, &event);
                     if event.moment == call::Moment::Ended {
                         self.audio.remove(&event.call);
+                        self.playing.remove(&event.call);
                         self.ports.remove(&event.call);
                     }
                     (self.tell)(Happening::Call(event));
@@ -302,9 +308,20 @@ impl<F: FnMut(Happening)> Turn<F> {
         };
         self.note(call, || recording::plan("started", &plan));
         let random = self.signalling.random.split();
+        self.playing.insert(call);
         let start = CallStart { ports, plan, config: self.config.clone(), io, random };
         if let Err(error) = self.signalling.media.start_call(call.0, start) {
             self.bring(call, MediaEvent::Failed(error.to_string()));
+        }
+    }
+
+    /// Keeps what the audio of a call is connected to, and connects it where media runs already.
+    fn connect(&mut self, call: CallId, io: Io) {
+        if self.audio.insert(call, io.clone()).as_ref() == Some(&io) || !self.playing.contains(&call) {
+            return;
+        }
+        if let Err(error) = self.signalling.media.connect(call.0, io) {
+            self.notice(call, Notice::Trouble, error.to_string());
         }
     }
 
@@ -423,12 +440,18 @@ impl<F: FnMut(Happening)> Turn<F> {
                 drop(reply.send(dialled));
             }
             Command::Answer(call, io, reply) => {
-                self.audio.insert(call, io);
                 let answered = engine.answer(now, call);
-                if answered.is_err() && !engine.calls().any(|(id, _)| id == call) {
-                    self.audio.remove(&call);
+                if answered.is_ok() {
+                    self.connect(call, io);
                 }
                 drop(reply.send(answered));
+            }
+            Command::Connect(call, io, reply) => {
+                let known = engine.calls().any(|(id, _)| id == call);
+                if known {
+                    self.connect(call, io);
+                }
+                drop(reply.send(if known { Ok(()) } else { Err(Refused::NoCall(call)) }));
             }
             Command::Reject(call, status, reply) => drop(reply.send(engine.reject(now, call, status))),
             Command::Hangup(call, reply) => drop(reply.send(engine.hangup(now, call))),

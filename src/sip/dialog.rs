@@ -111,6 +111,11 @@ impl Dialog {
         self.local_cseq
     }
 
+    /// The CSeq number of our last request.
+    pub fn last_cseq(&self) -> u32 {
+        self.local_cseq
+    }
+
     /// Our next request, without Contact and body (RFC 3261 section 12.2.1.1).
     pub fn request(&mut self, method: Method) -> Request {
         let number = self.next_cseq();

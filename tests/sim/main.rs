@@ -14,9 +14,13 @@ mod peer;
 mod proxies;
 mod races;
 mod random_life;
+mod redirect;
 mod refusals;
 mod rfc3665;
+mod reliable;
 #[path = "../shared/mod.rs"]
 mod shared;
+mod timers;
+mod update;
 mod ways;
 mod world;

@@ -53,14 +53,15 @@ fn note(user: &mut User, event: &Event, seed: u64) {
     let after = match (event, before) {
         (Event::Incoming { .. }, None) => "ringing",
         (Event::Route { .. }, Some("inviting")) => "drafted",
-        (Event::Progress { .. }, Some("calling" | "cancelled")) => before.unwrap_or_default(),
+        // An early session that was changed is as good as up.
+        (Event::Progress { .. }, Some("calling" | "cancelled" | "reoffered" | "up")) => before.unwrap_or_default(),
         (Event::Answered { wants_answer: true, .. }, Some("calling")) => "owing",
-        (Event::Answered { .. }, Some("calling")) => "up",
+        (Event::Answered { .. }, Some("calling" | "reoffered" | "up")) => "up",
         (Event::Confirmed { .. }, Some("unconfirmed" | "up" | "reoffered")) => match before {
             Some("reoffered") => "reoffered",
             _ => "up",
         },
-        (Event::Reoffer { .. }, Some("unconfirmed" | "up" | "owing")) => "reoffered",
+        (Event::Reoffer { .. }, Some("unconfirmed" | "up" | "owing" | "calling" | "ringing")) => "reoffered",
         (Event::ReofferWithdrawn { .. }, Some("reoffered")) => "up",
         (Event::OfferAccepted { wants_answer: true, .. }, Some("up" | "unconfirmed")) => "owing",
         (
@@ -68,6 +69,7 @@ fn note(user: &mut User, event: &Event, seed: u64) {
             | Event::OfferRefused { .. }
             | Event::OfferClashed { .. }
             | Event::OfferDue { .. }
+            | Event::Acknowledged { .. }
             | Event::Asked { .. }
             | Event::Reply { .. },
             Some(before),
@@ -122,7 +124,8 @@ fn act(world: &mut World, node: Node, user: &mut User, random: &mut Random, othe
         7 | 8 => (agent.hangup(now, session, reason), if state == "calling" { "cancelled" } else { "ending" }),
         9 => (agent.accept_reoffer(now, session, sdp(ANSWER)), "up"),
         10 => (agent.refuse_reoffer(now, session, Status::NOT_ACCEPTABLE_HERE, Vec::new()), "up"),
-        11 | 12 => (agent.reoffer(now, session, offer), state),
+        11 => (agent.reoffer(now, session, offer), state),
+        12 => (agent.update(now, session, offer), state),
         13 => {
             let info = InsideRequest { method: Method::Info, headers: Vec::new(), body: None };
             (agent.request(now, session, info).map(drop), state)
@@ -184,6 +187,8 @@ fn meddle(world: &mut World, random: &mut Random, victims: [Node; 2]) {
         Method::Ack,
         Method::Cancel,
         Method::Info,
+        Method::Update,
+        Method::Prack,
     ];
     let method = methods[random.range(0, methods.len() as u64) as usize].clone();
     let sdp = random.chance(0.5).then_some(OFFER);
@@ -255,6 +260,7 @@ fn live(seed: u64) -> BTreeSet<String> {
 fn random_life_200_seeds() {
     let seen: BTreeSet<String> = (0..200).flat_map(live).collect();
     let all = [
+        "Acknowledged",
         "Answered",
         "Asked",
         "Confirmed",

@@ -358,6 +358,8 @@ pub fn session_of(event: &Event) -> Option<SessionId> {
         | Event::OfferRefused { session, .. }
         | Event::OfferClashed { session, .. }
         | Event::OfferDue { session }
+        | Event::Acknowledged { session, .. }
+        | Event::Redirected { session, .. }
         | Event::Asked { session, .. }
         | Event::Reply { session, .. }
         | Event::Ended { session, .. } => Some(*session),

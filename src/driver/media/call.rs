@@ -27,6 +27,15 @@ const DEVICE_SILENCE: Duration = Duration::from_millis(80);
 /// Ticks that a microphone may pace in one turn, when it gives large pieces.
 const DEVICE_TICKS: usize = 8;
 
+/// What the audio of a running call is connected to from now on.
+pub(super) struct Ends {
+    pub(super) input: Input,
+    pub(super) device: Option<Device>,
+    /// Replaces none that writes already.
+    pub(super) recorder: Option<Recorder>,
+    pub(super) troubles: Vec<Trouble>,
+}
+
 /// What a call is made of.
 pub(super) struct Parts {
     pub(super) key: u64,
@@ -103,6 +112,20 @@ impl Call {
         };
         call.fit();
         call
+    }
+
+    /// Connects the audio anew: a call that had early media is answered.
+    pub(super) fn connect(&mut self, ends: Ends, outbox: &mut Outbox) {
+        let Ends { input, device, recorder, troubles } = ends;
+        for trouble in troubles {
+            outbox.post(Event::Trouble { key: self.key, trouble });
+        }
+        self.input = input;
+        self.device = device;
+        if self.recorder.is_none() {
+            self.recorder = recorder;
+        }
+        self.fit();
     }
 
     /// Which call.

@@ -29,7 +29,7 @@ use crate::media::session::Unusable;
 use crate::media::session::{self, Session};
 use crate::net::{PortPair, PortRange, PortsError, RtpPorts};
 use crate::random::Random;
-use call::Parts;
+use call::{Ends, Parts};
 use load::Load;
 use outbox::Outbox;
 use port::Port;
@@ -200,6 +200,22 @@ impl MediaDriver {
         });
         let parts = Parts { key, session, rtp, rtcp, input, device, recorder, troubles };
         Ok(self.tell(key, Command::Start(Box::new(parts)))?)
+    }
+
+    /// Connects the audio of the running call `key` anew.
+    ///
+    /// # Errors
+    /// If the source cannot be used, or the worker takes no more.
+    pub fn connect(&self, key: u64, io: Io) -> Result<(), StartError> {
+        // The call makes them fit its own rate.
+        let rate = 8_000;
+        let input = Input::open(&io.source, rate)?;
+        let device = io.open_device(rate);
+        let mut troubles = Vec::new();
+        let recorder = io.record.and_then(|path| {
+            Recorder::start(&path, rate).map_err(|error| troubles.push(Trouble::Recording(error))).ok()
+        });
+        Ok(self.tell(key, Command::Connect(key, Box::new(Ends { input, device, recorder, troubles })))?)
     }
 
     /// Follows a renegotiation of the call `key`. A plan that cannot be followed is told by [`Event::Failed`].

@@ -1,7 +1,7 @@
 //! One media thread: it owns its calls outright and paces them on an absolute schedule.
 
 use super::super::clock::Clock;
-use super::call::{Call, Closing, Parts};
+use super::call::{Call, Closing, Ends, Parts};
 use super::event::{Event, Failure, Finished};
 use super::load::Load;
 use super::outbox::Outbox;
@@ -34,6 +34,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(super) enum Command {
     Start(Box<Parts>),
     Update(u64, Box<Plan>),
+    Connect(u64, Box<Ends>),
     Dtmf(u64, Vec<Digit>),
     Stop(u64),
     Shutdown,
@@ -150,6 +151,11 @@ impl Worker {
                 Ok(Command::Update(key, plan)) => {
                     if let Some(index) = self.by_key.get(&key).copied() {
                         self.with(index, |call, worker| call.update(worker.clock.now(), *plan, worker.outbox));
+                    }
+                }
+                Ok(Command::Connect(key, ends)) => {
+                    if let Some(index) = self.by_key.get(&key).copied() {
+                        self.with(index, |call, worker| call.connect(*ends, worker.outbox));
                     }
                 }
                 Ok(Command::Dtmf(key, digits)) => {

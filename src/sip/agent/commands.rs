@@ -62,6 +62,9 @@ impl Agent {
     }
 
     /// Tells the caller that it rings: `status` 180, or 183 with `sdp` as early answer. Repeated every minute by itself.
+    /// Sent reliably (RFC 3262) where the caller requires it or, with `sdp`, can do so:
+    /// [`Event::Acknowledged`](super::Event::Acknowledged) follows. An offer to an INVITE without one goes out reliably
+    /// only.
     pub fn ring(
         &mut self,
         now: Instant,
@@ -123,6 +126,22 @@ impl Agent {
     /// [`Refused::Busy`] while another change is under way (RFC 3261 section 14.1).
     pub fn reoffer(&mut self, now: Instant, session: SessionId, sdp: Option<Bytes>) -> Result<(), Refused> {
         self.command(now, session, |session, ex| session.reoffer(ex, now, sdp))
+    }
+
+    /// As [`Agent::reoffer`] by UPDATE (RFC 3311), which also changes a session that is not answered yet; without `sdp` it
+    /// only refreshes.
+    ///
+    /// # Errors
+    /// [`Refused::Busy`] while another change is under way; [`Refused::WrongState`] when the far end does not know
+    /// UPDATE, or the first offer has no answer yet that counts.
+    pub fn update(&mut self, now: Instant, session: SessionId, sdp: Option<Bytes>) -> Result<(), Refused> {
+        self.command(now, session, |session, ex| session.update(ex, now, sdp))
+    }
+
+    /// After [`Event::Progress`](super::Event::Progress) with `wants_answer`: sends the PRACK with this SDP answer to the
+    /// fork.
+    pub fn prack_answer(&mut self, now: Instant, session: SessionId, fork: &str, sdp: Bytes) -> Result<(), Refused> {
+        self.command(now, session, |session, ex| session.prack_answer(ex, now, fork, sdp))
     }
 
     /// Sends INFO, REFER, NOTIFY, MESSAGE or another request in the dialog of a session, with this body and its type;

@@ -21,6 +21,8 @@ pub struct AgentConfig {
     pub keepalive: bool,
     /// Are NOTIFYs of an account's own servers about its mailbox taken that no SUBSCRIBE asked for (RFC 3842)?
     pub unsolicited_notify: bool,
+    /// How many 3xx of one call are followed; 0 follows none (RFC 3261 section 8.1.3.4).
+    pub redirects: u8,
     /// Bounds.
     pub limits: Limits,
 }
@@ -76,6 +78,7 @@ impl AgentConfig {
             capabilities: None,
             keepalive: true,
             unsolicited_notify: true,
+            redirects: 0,
             limits: Limits::default(),
         }
     }

@@ -24,7 +24,7 @@ use crate::sip::uri::SipUri;
 use crate::time::{Duration, Instant};
 
 /// The methods that are served, for Allow (RFC 3261 section 20.5).
-pub(crate) const ALLOWED: [Method; 8] = [
+pub(crate) const ALLOWED: [Method; 10] = [
     Method::Invite,
     Method::Ack,
     Method::Cancel,
@@ -33,6 +33,8 @@ pub(crate) const ALLOWED: [Method; 8] = [
     Method::Info,
     Method::Message,
     Method::Notify,
+    Method::Prack,
+    Method::Update,
 ];
 
 /// How much longer than a session its INVITE may last.

@@ -112,6 +112,10 @@ impl Agent {
                 self.exchange.respond(now, id, response);
             }
             Method::Invite => {
+                if let Err(refusal) = self.exchange.screen_invite(&request, account) {
+                    self.exchange.respond(now, id, refusal);
+                    return;
+                }
                 let session = self.next_session();
                 let head = request.response(Status::BAD_REQUEST);
                 match Session::ringing(&mut self.exchange, now, session, account, id, source, request) {
@@ -141,6 +145,8 @@ impl Agent {
             Purpose::Invite(session)
             | Purpose::Bye(session)
             | Purpose::Reinvite(session)
+            | Purpose::Update(session)
+            | Purpose::Prack(session)
             | Purpose::Inside(session, _) => session,
         };
         // More 2xx may follow the first; the session forgets the INVITE when they cannot any more.
@@ -193,6 +199,12 @@ impl Agent {
             let cseq = self.with_session(session, |session, _| session.retry_cseq(purpose, &sent.request)).flatten();
             let Some(cseq) = cseq else { return Err(response) };
             self.exchange.answer_challenge(now, sent, cseq, response)?
+        } else if answered && response.status == Status::SESSION_INTERVAL_TOO_SMALL {
+            let mut sent = sent;
+            let raised = self
+                .with_session(session, |session, _| session.raise_interval(purpose, &mut sent.request, &response))
+                .flatten();
+            raised.and_then(|()| self.exchange.send_changed(now, sent)).ok_or(response)?
         } else if !answered || response.status == Status::SERVICE_UNAVAILABLE {
             self.exchange.punish(now, sent.hop, &response);
             self.exchange.fail_over(now, sent).ok_or(response)?

@@ -146,6 +146,9 @@ pub enum Event {
         headers: Headers,
         /// An SDP body, when there is one.
         body: Option<Bytes>,
+        /// The response is reliable and our INVITE had no offer: `body` is one, and the PRACK waits for
+        /// [`Agent::prack_answer`](super::Agent::prack_answer) (RFC 3262 section 5).
+        wants_answer: bool,
     },
     /// Our INVITE was accepted.
     Answered {
@@ -181,7 +184,23 @@ pub enum Event {
         /// The SDP body of the ACK: the answer to an offer that our 2xx carried.
         answer: Option<Bytes>,
     },
-    /// The far end wants to change the session (re-INVITE); it waits for
+    /// Our reliable provisional response was acknowledged (PRACK).
+    Acknowledged {
+        /// Which.
+        session: SessionId,
+        /// The SDP answer to the offer that our response carried.
+        answer: Option<Bytes>,
+    },
+    /// The far end refers the call elsewhere, and we go there (RFC 3261 section 8.1.3.4).
+    Redirected {
+        /// Which.
+        session: SessionId,
+        /// 302, …
+        status: Status,
+        /// Where we go now.
+        target: Uri,
+    },
+    /// The far end wants to change the session (re-INVITE, UPDATE, or an offer in its PRACK); it waits for
     /// [`Agent::accept_reoffer`](super::Agent::accept_reoffer) or [`Agent::refuse_reoffer`](super::Agent::refuse_reoffer).
     Reoffer {
         /// Which.

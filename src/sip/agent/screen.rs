@@ -3,14 +3,16 @@
 use super::account::AccountId;
 use super::config::Unclaimed;
 use super::exchange::{ALLOWED, Exchange, push_allow};
+use super::policy::{Reliable, SessionTimerMode, SessionTimers};
 use crate::sip::body::{self, SDP};
 use crate::sip::header::Name;
 use crate::sip::hop::Hop;
 use crate::sip::message::{Method, Request, Response, Status};
+use crate::sip::session::too_short;
 use crate::sip::uri::Uri;
 
 /// The option tags that are understood (RFC 3261 section 19.2).
-const SUPPORTED: [&str; 0] = [];
+const SUPPORTED: [&str; 2] = ["100rel", "timer"];
 
 impl Exchange {
     /// The refusal of a request that this agent does not serve whatever it is about: method, Request-URI, Require and
@@ -38,13 +40,50 @@ impl Exchange {
             return Err(response);
         }
         // What BYE and OPTIONS carry changes nothing about them.
-        if request.method == Method::Invite && !body::is_understood(&request.headers, &request.body) {
+        if matches!(request.method, Method::Invite | Method::Update | Method::Prack)
+            && !body::is_understood(&request.headers, &request.body)
+        {
             let mut response = request.response(Status::UNSUPPORTED_MEDIA_TYPE);
             response.headers.push(Name::Accept, SDP);
             response.headers.push(Name::AcceptEncoding, "identity");
             return Err(response);
         }
         Ok(())
+    }
+
+    /// The refusal of an INVITE whose extensions the account does not want, or whose session would have to be refreshed too
+    /// often (RFC 4028 section 9).
+    pub(crate) fn screen_invite(&self, request: &Request, account: Option<AccountId>) -> Result<(), Response> {
+        let timers = self.session_timers(account);
+        let unwanted =
+            [("100rel", self.reliable(account) == Reliable::Off), ("timer", timers.mode == SessionTimerMode::Off)];
+        if let Some((tag, _)) =
+            unwanted.into_iter().find(|(tag, off)| *off && request.headers.has_tag(&Name::Require, tag))
+        {
+            let mut response = request.response(Status::BAD_EXTENSION);
+            response.headers.push(Name::Unsupported, tag);
+            return Err(response);
+        }
+        match too_short(&request.headers, &timers) {
+            Some(least) => {
+                let mut response = request.response(Status::SESSION_INTERVAL_TOO_SMALL);
+                response.headers.push(Name::MinSe, least.to_string());
+                Err(response)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What the account does about reliable provisional responses.
+    pub(crate) fn reliable(&self, account: Option<AccountId>) -> Reliable {
+        account.and_then(|id| self.accounts.get(id)).map_or_else(Reliable::default, |line| line.account.reliable)
+    }
+
+    /// What the account does about session timers.
+    pub(crate) fn session_timers(&self, account: Option<AccountId>) -> SessionTimers {
+        account
+            .and_then(|id| self.accounts.get(id))
+            .map_or_else(SessionTimers::default, |line| line.account.session_timers)
     }
 
     /// The account that a request outside of a dialog is for; the refusal when it is for nobody.

@@ -30,6 +30,10 @@ pub(crate) enum Purpose {
     Bye(SessionId),
     /// A re-INVITE of ours.
     Reinvite(SessionId),
+    /// An UPDATE of ours.
+    Update(SessionId),
+    /// The PRACK of a reliable provisional response.
+    Prack(SessionId),
     /// Another request in a dialog; its final response is told.
     Inside(SessionId, RequestId),
     /// A request outside of calls.
@@ -144,6 +148,20 @@ impl Exchange {
             return Err(response);
         }
         self.send(now, sent).map_err(|_| response)
+    }
+
+    /// Sends a request again that was changed, as a new transaction to the same hop.
+    pub(super) fn send_changed(&mut self, now: Instant, mut sent: Sent) -> Option<ClientId> {
+        let line = sent.account.and_then(|account| self.accounts.get_mut(account));
+        if sent.request.headers.contains(&Name::Authorization)
+            || sent.request.headers.contains(&Name::ProxyAuthorization)
+        {
+            // A nonce count serves once.
+            if let Some(client) = line.and_then(|line| line.client.as_mut()) {
+                client.authorize(&mut sent.request);
+            }
+        }
+        self.send(now, sent).ok()
     }
 
     /// Sends a request that one hop did not serve by the next. `None`: there is none, the failure is final.

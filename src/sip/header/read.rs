@@ -5,6 +5,7 @@ use crate::sip::auth::Challenge;
 use crate::sip::grammar;
 use crate::sip::message::Method;
 use crate::sip::name_addr::NameAddr;
+use crate::sip::params::Params;
 use crate::sip::uri::UriError;
 use crate::sip::via::Via;
 use std::fmt;
@@ -152,6 +153,30 @@ impl Headers {
     /// Retry-After, without its comment and parameters.
     pub fn retry_after(&self) -> Option<Duration> {
         self.get(&Name::RetryAfter).and_then(leading_decimal).map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
+    /// Does a list of option tags (Supported, Require) hold this one?
+    pub fn has_tag(&self, name: &Name, tag: &str) -> bool {
+        self.all(name).any(|value| value.eq_ignore_ascii_case(tag))
+    }
+
+    /// Min-SE in seconds (RFC 4028 section 5).
+    pub fn min_se(&self) -> Option<u32> {
+        self.get(&Name::MinSe).and_then(leading_decimal)
+    }
+
+    /// Session-Expires: seconds, and who refreshes: `uac` or `uas` in lower case (RFC 4028 section 4).
+    pub fn session_expires(&self) -> Option<(u32, Option<String>)> {
+        let value = self.get(&Name::SessionExpires)?;
+        let seconds = leading_decimal(value)?;
+        let params = value.find(';').and_then(|start| Params::parse(value.split_at(start).1));
+        let refresher = params.and_then(|params| params.get("refresher").map(|role| role.to_ascii_lowercase()));
+        Some((seconds, refresher))
+    }
+
+    /// RSeq (RFC 3262 section 7.1).
+    pub fn rseq(&self) -> Option<u32> {
+        self.get(&Name::RSeq).and_then(leading_decimal)
     }
 
     /// The media type of the body in lower case without parameters: `application/sdp`.

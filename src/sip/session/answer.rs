@@ -1,10 +1,13 @@
 //! The peer's INVITE: ringing, the answer, its repetition until the ACK (RFC 3261 section 13.3).
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use super::leg::{Leg, Offers};
+use super::prack::Unproven;
 use super::{Phase, Session, Up, add, reason_of};
-use crate::sip::agent::{AccountId, EndedBy, Event, Exchange, Invitation, Refused, SessionId, push_allow};
+use crate::sip::agent::{AccountId, EndedBy, Event, Exchange, Invitation, Refused, SessionId};
 use crate::sip::body::{self, SDP};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::{Header, HeaderError, Headers, Name};
@@ -15,20 +18,31 @@ use crate::sip::transaction::ServerId;
 use crate::time::{Duration, Instant};
 
 /// How often a provisional response is repeated, so that no proxy gives up (RFC 3261 section 13.3.1.1).
-const PROVISIONAL_INTERVAL: Duration = Duration::from_secs(60);
+pub(super) const PROVISIONAL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Provisional responses that may wait for the PRACK of the one before them.
+pub(super) const QUEUED: usize = 8;
 
 /// An INVITE that waits for our user.
 #[derive(Debug)]
 pub(super) struct Ringing {
     pub(super) server: ServerId,
-    invite: Request,
-    source: Hop,
+    pub(super) invite: Request,
+    pub(super) source: Hop,
     /// When it is refused for the user.
     until: Instant,
     /// The status that it is refused with: 487 when the INVITE expires, 480 when we lose patience.
     refusal: Status,
     /// The last provisional response, and when it is due again.
-    provisional: Option<(Instant, Response)>,
+    pub(super) provisional: Option<(Instant, Status, Response)>,
+    /// RSeq of the last reliable one.
+    pub(super) rseq: Option<u32>,
+    /// The reliable one that waits for its PRACK.
+    pub(super) unproven: Option<Unproven>,
+    /// Reliable ones that wait for that.
+    pub(super) queue: VecDeque<(Status, Option<Bytes>)>,
+    /// The user has taken the call; its 2xx waits for that.
+    pub(super) answer: Option<Bytes>,
 }
 
 /// A 2xx of ours that waits for its ACK.
@@ -49,7 +63,9 @@ pub(super) struct Answer {
 
 impl Ringing {
     pub(super) fn poll_timeout(&self) -> Instant {
-        self.provisional.as_ref().map_or(self.until, |(at, _)| self.until.min(*at))
+        let provisional = self.provisional.as_ref().map(|(at, ..)| *at);
+        let unproven = self.unproven.as_ref().map(|unproven| unproven.schedule.poll_timeout());
+        [provisional, unproven].into_iter().flatten().fold(self.until, Instant::min)
     }
 }
 
@@ -86,11 +102,24 @@ impl Session {
         };
         let user = invite.uri.user().map(|user| user.into_owned());
         let call_id = dialog.call_id().to_owned();
-        let ringing = Ringing { server, invite, source, until: now + patience, refusal, provisional: None };
+        let ringing = Ringing {
+            server,
+            invite,
+            source,
+            until: now + patience,
+            refusal,
+            provisional: None,
+            rseq: None,
+            unproven: None,
+            queue: VecDeque::new(),
+            answer: None,
+        };
         let mut session = Session::new(id, account, call_id, tag, Phase::Ringing(Box::new(ringing)));
         session.user = user;
         let offers = if invitation.offer.is_some() { Offers::Received } else { Offers::None };
-        session.legs.push(Leg::new(dialog, source, offers));
+        let mut leg = Leg::new(dialog, source, offers);
+        leg.note(&invitation.headers);
+        session.legs.push(leg);
         ex.tell(Event::Incoming { session: id, invitation: Box::new(invitation) });
         Ok(session)
     }
@@ -106,32 +135,29 @@ impl Session {
         if !status.is_provisional() || status == Status::TRYING {
             return Err(Refused::Status(status.code(), "101 to 199, such as 180"));
         }
-        let Phase::Ringing(ringing) = &self.phase else { return self.refuse("ring") };
-        let mut response = self.response(ex, &ringing.invite, ringing.source, status);
-        let server = ringing.server;
-        if let Some(sdp) = sdp {
-            response = response.with_body(SDP, sdp);
-        }
-        ex.respond(now, server, response.clone());
-        if let Phase::Ringing(ringing) = &mut self.phase {
-            ringing.provisional = Some((now + PROVISIONAL_INTERVAL, response));
-        }
+        let Phase::Ringing(_) = &self.phase else { return self.refuse("ring") };
+        self.send_provisional(ex, now, status, sdp);
         Ok(())
     }
 
-    /// The user takes the call.
+    /// The user takes the call; the 2xx waits for the PRACK of a description that was sent before (RFC 3262 section 3).
     pub(crate) fn answer(&mut self, ex: &mut Exchange, now: Instant, sdp: Bytes) -> Result<(), Refused> {
-        let Phase::Ringing(ringing) = &self.phase else { return self.refuse("answer") };
+        let Phase::Ringing(ringing) = &mut self.phase else { return self.refuse("answer") };
+        if ringing.unproven.as_ref().is_some_and(|unproven| unproven.described) {
+            if ringing.answer.is_some() {
+                return self.refuse("answer: it is answered, and waits for PRACK");
+            }
+            ringing.answer = Some(sdp);
+            return Ok(());
+        }
         let (server, source, invite) = (ringing.server, ringing.source, ringing.invite.clone());
         self.phase = Phase::Up(Up::default());
-        self.accept(ex, now, server, source, &invite, sdp);
-        if let Some(answer) = self.answers.last_mut() {
-            answer.first = true;
-        }
+        self.accept(ex, now, server, source, &invite, sdp, true);
         Ok(())
     }
 
-    /// Sends a 2xx to an INVITE, and keeps it until its ACK.
+    /// Sends a 2xx to an INVITE, and keeps it until its ACK; `first` is the INVITE that made the dialog.
+    #[expect(clippy::too_many_arguments, reason = "all that an INVITE came with")]
     pub(super) fn accept(
         &mut self,
         ex: &mut Exchange,
@@ -140,28 +166,31 @@ impl Session {
         source: Hop,
         invite: &Request,
         sdp: Bytes,
+        first: bool,
     ) {
-        let mut response = self.response(ex, invite, source, Status::OK).with_body(SDP, sdp);
+        let offers = self.legs.first().map_or(Offers::None, |leg| leg.offers);
+        let offered = body::sdp(&invite.headers, &invite.body).is_none() && !(first && offers == Offers::Settled);
+        let mut response = self.response(ex, invite, source, Status::OK);
         response.headers.push(Name::Accept, SDP);
+        self.grant_refresh(ex, now, &invite.headers, &mut response.headers);
+        // What reliable provisional responses have settled is not said again (RFC 6337 section 3.1.1).
+        if !(first && offers == Offers::Settled) {
+            self.described = Some(sdp.clone());
+            response = response.with_body(SDP, sdp);
+        }
         ex.respond(now, server, response.clone());
+        if let Some(leg) = self.legs.first_mut() {
+            leg.offers = if offered { Offers::Sent } else { Offers::Settled };
+        }
         self.answers.push(Answer {
             cseq: invite.headers.cseq().map(|cseq| cseq.number).unwrap_or_default(),
             server,
             response,
             schedule: Unacknowledged::answer(now, &ex.config.timers),
-            offered: body::sdp(&invite.headers, &invite.body).is_none(),
-            first: false,
+            offered,
+            first,
             then_bye: None,
         });
-    }
-
-    /// A response that carries our Contact, and copies Record-Route (RFC 3261 section 12.1.1).
-    fn response(&self, ex: &Exchange, invite: &Request, source: Hop, status: Status) -> Response {
-        let mut response = invite.response(status).with_to_tag(&self.tag);
-        response.headers.copy(&invite.headers, &Name::RecordRoute);
-        response.headers.push(Name::Contact, self.contact(ex, source));
-        push_allow(&mut response.headers);
-        response
     }
 
     /// The user declines the call.
@@ -216,10 +245,15 @@ impl Session {
         if ringing.until <= now {
             let refusal = ringing.refusal;
             self.turn_away(ex, now, EndedBy::Timeout, refusal, &refusal.reason(), Vec::new(), Headers::new());
-        } else if let Some((at, response)) = &mut ringing.provisional
+        } else if let Some((at, status, response)) = &mut ringing.provisional
             && *at <= now
         {
             *at = now + PROVISIONAL_INTERVAL;
+            if response.headers.contains(&Name::RSeq) {
+                // A repetition would not get through: its PRACK came.
+                let status = *status;
+                return self.send_provisional(ex, now, status, None);
+            }
             ex.respond(now, ringing.server, response.clone());
         }
     }
@@ -233,6 +267,11 @@ impl Session {
             self.send_first_bye(ex, now, reason.as_deref());
         }
         if !self.is_over() {
+            if answer.offered
+                && let Some(leg) = self.legs.first_mut()
+            {
+                leg.offers = Offers::Settled;
+            }
             let body = body::sdp(&ack.headers, &ack.body).filter(|_| answer.offered);
             ex.tell(Event::Confirmed { session: self.id, answer: body });
         }
@@ -270,11 +309,6 @@ impl Session {
             }
             None => false,
         }
-    }
-
-    /// Does a 2xx of ours that carried an offer wait for its answer?
-    pub(super) fn awaits_answer(&self) -> bool {
-        self.answers.iter().any(|answer| answer.offered)
     }
 
     /// The answers that are still out, as a bound on re-INVITEs that come faster than their ACKs.

@@ -36,7 +36,7 @@ impl Session {
     }
 
     /// Cancels our INVITE; the session ends with its final response.
-    fn cancel(&mut self, ex: &mut Exchange, now: Instant, by: EndedBy, why: &str, reason: Option<&str>) {
+    pub(super) fn cancel(&mut self, ex: &mut Exchange, now: Instant, by: EndedBy, why: &str, reason: Option<&str>) {
         let Phase::Calling(calling) = &mut self.phase else { return };
         calling.given_up = Some((by, why.to_owned()));
         calling.until = None;

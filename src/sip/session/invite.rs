@@ -40,8 +40,6 @@ pub(super) struct Calling {
     /// The transaction; none between two attempts that both could not be sent.
     pub(super) client: Option<ClientId>,
     pub(super) cseq: u32,
-    /// Does the 2xx carry the offer?
-    offerless: bool,
     /// Who gave the INVITE up, once CANCEL is under way, and what for.
     pub(super) given_up: Option<(EndedBy, String)>,
     /// When the far end has to have said something new.
@@ -95,6 +93,15 @@ impl Session {
         now: Instant,
         found: Result<Vec<Hop>, ResolveError>,
     ) {
+        if let Phase::Calling(calling) = &self.phase
+            && calling.client.is_none()
+        {
+            let given_up = calling.given_up.is_some();
+            if given_up || !self.go_elsewhere(ex, now, found.unwrap_or_default()) {
+                self.next_place(ex, now);
+            }
+            return;
+        }
         let Phase::Finding(_) = self.phase else { return };
         let first = found.as_ref().ok().and_then(|hops| hops.first().copied());
         match (first, std::mem::replace(&mut self.phase, Phase::Over)) {
@@ -133,12 +140,14 @@ impl Session {
         headers.push(Name::CSeq, CSeq { number: cseq, method: Method::Invite }.to_string());
         push_allow(headers);
         headers.push(Name::Accept, SDP);
+        self.ask_refresh(ex, headers);
         add(headers, extra);
-        let offerless = sdp.is_none();
         if let Some(sdp) = sdp {
+            self.described = Some(sdp.clone());
             invite = invite.with_body(SDP, sdp);
         }
-        let calling = Calling { client: None, cseq, offerless, given_up: None, until: None };
+        self.redirectable(ex, &invite, hops.first().copied());
+        let calling = Calling { client: None, cseq, given_up: None, until: None };
         self.phase = Phase::Calling(Box::new(calling));
         // Contact belongs to the hop: it is made anew for each that is tried.
         let sent = Sent::new(Purpose::Invite(self.id), self.account, invite, hops)
@@ -166,7 +175,7 @@ impl Session {
             (Status::TRYING, _) => self.progressed(ex, now),
             (status, Some(source)) if status.is_provisional() => self.handle_progress(ex, now, id, source, response),
             (status, Some(source)) if status.is_success() => self.handle_accepted(ex, now, id, source, response),
-            _ => self.handle_rejected(ex, source.is_some(), response),
+            _ => self.handle_rejected(ex, now, source.is_some(), response),
         }
     }
 
@@ -188,10 +197,13 @@ impl Session {
         self.progressed(ex, now);
         if !fork.is_empty() && self.leg_mut(&fork).is_none() && self.legs.len() < ex.config.limits.forks {
             self.add_leg(ex, id, source, &response);
+        } else if let Some(leg) = self.leg_mut(&fork) {
+            leg.note(&response.headers);
         }
+        let Some(wants_answer) = self.take_reliable(ex, now, &fork, &response) else { return };
         let body = body::sdp(&response.headers, &response.body);
         let Response { status, reason, headers, .. } = response;
-        ex.tell(Event::Progress { session: self.id, status, reason, fork, headers, body });
+        ex.tell(Event::Progress { session: self.id, status, reason, fork, headers, body, wants_answer });
     }
 
     /// A 2xx: the first makes the session, those of other forks are acknowledged and ended (RFC 3261 section 13.2.2.4).
@@ -211,7 +223,10 @@ impl Session {
                 self.legs.retain(|leg| leg.dialog.remote_tag() == fork);
                 self.confirm_leg(ex, id, source, &response);
                 let body = body::sdp(&response.headers, &response.body);
-                let wants_answer = calling.offerless && body.is_some();
+                let offers = self.legs.first().map_or(Offers::Sent, |leg| leg.offers);
+                let wants_answer = offers == Offers::None && body.is_some();
+                self.settle_offers(&fork, if wants_answer { Offers::Received } else { Offers::Settled });
+                self.take_refresh(now, &response.headers);
                 if wants_answer {
                     let until = now + ex.config.limits.command;
                     self.phase = Phase::Up(Up { owed: Some(Owed { number, invite: id, until }) });
@@ -250,10 +265,17 @@ impl Session {
         }
     }
 
-    fn handle_rejected(&mut self, ex: &mut Exchange, answered: bool, response: Response) {
+    fn handle_rejected(&mut self, ex: &mut Exchange, now: Instant, answered: bool, response: Response) {
         let Phase::Calling(calling) = &mut self.phase else { return };
         let given_up = calling.given_up.take();
+        calling.until = None;
         self.legs.clear();
+        if let (None, Phase::Calling(calling)) = (&given_up, &mut self.phase) {
+            calling.client = None;
+            if self.goes_elsewhere(ex, now, response.status, &response.headers) {
+                return;
+            }
+        }
         let Response { status, reason, headers, .. } = response;
         match (given_up, answered, status) {
             // Without a final response to a cancelled INVITE it counts as cancelled (RFC 3261 section 9.1).
@@ -270,8 +292,21 @@ impl Session {
         }
     }
 
+    /// The place that a 3xx named cannot be reached: the next one, or the end.
+    fn next_place(&mut self, ex: &mut Exchange, now: Instant) {
+        let Phase::Calling(calling) = &mut self.phase else { return };
+        if let Some((by, why)) = calling.given_up.take() {
+            return self.end(ex, by, Some(Status::REQUEST_TERMINATED), &why, Headers::new());
+        }
+        if !self.goes_elsewhere(ex, now, Status::SERVICE_UNAVAILABLE, &Headers::new()) {
+            let why = "no place that the far end referred to can be reached";
+            self.end(ex, EndedBy::Transport, None, why, Headers::new());
+        }
+    }
+
     /// The user's answer to the offer in the 2xx: it goes into the ACK.
     pub(crate) fn ack_answer(&mut self, ex: &mut Exchange, now: Instant, sdp: Bytes) -> Result<(), Refused> {
+        let described = Some(sdp.clone());
         let Phase::Up(up) = &mut self.phase else { return self.refuse("answer the offer of the 2xx") };
         let Some(Owed { number, invite, .. }) = up.owed.take() else {
             return self.refuse("answer the offer of the 2xx");
@@ -279,7 +314,10 @@ impl Session {
         if let Some(fork) = self.fork() {
             self.acknowledge(ex, now, &fork, number, invite, Some(sdp));
         }
-        self.settle_offers(Offers::Settled);
+        if let Some(fork) = self.fork() {
+            self.settle_offers(&fork, Offers::Settled);
+        }
+        self.described = described;
         Ok(())
     }
 
@@ -332,13 +370,18 @@ impl Session {
         {
             let offered = body::sdp(&sent.request.headers, &sent.request.body).is_some();
             let offers = if offered { Offers::Sent } else { Offers::None };
-            self.legs.push(Leg::new(dialog, source, offers));
+            let mut leg = Leg::new(dialog, source, offers);
+            leg.note(&response.headers);
+            self.legs.push(leg);
         }
     }
 
     fn confirm_leg(&mut self, ex: &Exchange, id: ClientId, source: Hop, response: &Response) {
         match self.leg_mut(&to_tag(response)) {
-            Some(leg) => leg.dialog.confirm(response),
+            Some(leg) => {
+                leg.note(&response.headers);
+                leg.dialog.confirm(response);
+            }
             None => self.add_leg(ex, id, source, response),
         }
     }

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use crate::sip::agent::{AccountId, Errand, Exchange, Purpose, ResolveError, Sent, SessionId};
 use crate::sip::dialog::Dialog;
+use crate::sip::header::{Headers, Name};
 use crate::sip::hop::{Hop, Transport};
-use crate::sip::message::Request;
+use crate::sip::message::{Method, Request};
 use crate::sip::target::Target;
 use crate::sip::transaction::ClientId;
 use crate::time::Instant;
@@ -21,6 +22,12 @@ pub(super) struct Leg {
     pub(super) dialog: Dialog,
     /// Where its offers and answers stand.
     pub(super) offers: Offers,
+    /// RSeq of the last reliable provisional response that was taken in it (RFC 3262 section 4).
+    pub(super) rseq: Option<u32>,
+    /// The PRACK that waits for the user's answer: RSeq, CSeq number of the INVITE, and until when.
+    pub(super) owed: Option<(u32, u32, Instant)>,
+    /// Has the peer said that it knows UPDATE (RFC 3311 section 5.1)?
+    pub(super) update: bool,
     /// Where the message that made the dialog came from: the way when the peer's Contact or Record-Route cannot be
     /// looked up.
     origin: Hop,
@@ -77,7 +84,17 @@ pub(super) type Posted = (Purpose, Option<ClientId>);
 impl Leg {
     pub(super) fn new(dialog: Dialog, origin: Hop, offers: Offers) -> Self {
         let (waiting, acks) = (VecDeque::new(), VecDeque::new());
-        Self { dialog, offers, origin, road: Road::Unknown, waiting, acks }
+        Self { dialog, offers, rseq: None, owed: None, update: false, origin, road: Road::Unknown, waiting, acks }
+    }
+
+    /// Notes what a message of the peer says that it can do, and where it is.
+    pub(super) fn note(&mut self, headers: &Headers) {
+        if headers.contains(&Name::Allow) {
+            self.update = headers.has_tag(&Name::Allow, Method::Update.as_str());
+        }
+        if self.dialog.refresh(headers) {
+            self.forget_road();
+        }
     }
 
     /// Does nothing wait for the road?
@@ -86,7 +103,7 @@ impl Leg {
     }
 
     /// The dialog's target or routes changed: look the way up again.
-    pub(super) fn forget_road(&mut self) {
+    fn forget_road(&mut self) {
         if matches!(self.road, Road::Known(_)) {
             self.road = Road::Unknown;
         }

@@ -7,7 +7,8 @@
 //!                 └───────────┴─────────┴──── rejected, cancelled, timed out ──▶
 //! ```
 //!
-//! modify.rs is the re-INVITE of the peer, reoffer.rs our own, inside.rs what else is asked within a session, bye.rs every
+//! modify.rs is the peer's change by re-INVITE or UPDATE, reoffer.rs our own, prack.rs reliable provisional responses,
+//! refresh.rs session timers, redirect.rs 3xx, inside.rs what else is asked within a session, bye.rs every
 //! end, leg.rs one dialog and the way of its requests.
 
 mod answer;
@@ -16,7 +17,12 @@ mod inside;
 mod invite;
 mod leg;
 mod modify;
+mod prack;
+mod redirect;
+mod refresh;
 mod reoffer;
+
+pub(crate) use refresh::too_short;
 
 use crate::sip::agent::AccountId;
 use crate::sip::agent::{EndedBy, Event, ResolveError, SessionId};
@@ -28,10 +34,13 @@ use crate::sip::params::Params;
 use crate::sip::transaction::{ClientId, ServerId};
 use crate::time::Instant;
 use answer::{Answer, Ringing};
+use bytes::Bytes;
 use inside::Question;
 use invite::{Calling, Draft};
 use leg::{Leg, Letter, Parcel, Posted};
 use modify::Reoffer;
+use redirect::Redirection;
+use refresh::Refresh;
 use reoffer::{Change, Clash};
 
 /// One session.
@@ -63,6 +72,14 @@ pub(crate) struct Session {
     change: Option<Change>,
     /// Our change met another; it waits for its turn.
     clash: Option<Clash>,
+    /// When the session has to be refreshed.
+    refresh: Option<Refresh>,
+    /// The Min-SE that a 422 or a request of the peer made ours, in seconds.
+    least_interval: Option<u32>,
+    /// Where 3xx have led us.
+    redirection: Option<Box<Redirection>>,
+    /// The description that we sent last: what a refresh repeats.
+    described: Option<Bytes>,
     /// What the peer asked and the user has not replied to.
     questions: Vec<Question>,
     /// Our BYEs without a final response.
@@ -122,6 +139,10 @@ impl Session {
             reoffer: None,
             change: None,
             clash: None,
+            refresh: None,
+            least_interval: None,
+            redirection: None,
+            described: None,
             questions: Vec::new(),
             byes: 0,
             noted: None,
@@ -174,6 +195,8 @@ impl Session {
             self.reoffer.as_ref().map(|reoffer| reoffer.until),
             self.change.as_ref().and_then(|change| change.until),
             self.clash.as_ref().and_then(|clash| clash.until),
+            self.refresh.as_ref().map(Refresh::poll_timeout),
+            self.legs.iter().filter_map(|leg| leg.owed.map(|(_, _, until)| until)).min(),
         ];
         answers.chain(phase).chain(accepted).chain(questions).chain(changes.into_iter().flatten()).min()
     }
@@ -195,6 +218,8 @@ impl Session {
         self.repeat_answers(ex, now);
         self.question_timeout(ex, now);
         self.change_timeout(ex, now);
+        self.prack_timeout(ex, now);
+        self.refresh_timeout(ex, now);
         self.reoffer_timeout(ex, now);
         match &self.phase {
             Phase::Drafted(draft) if draft.until <= now => {
@@ -235,11 +260,11 @@ impl Session {
     ) {
         match purpose {
             Purpose::Invite(_) => self.handle_invite_response(ex, now, id, source, response),
-            Purpose::Reinvite(_) => self.handle_change_response(ex, now, id, source, response),
+            Purpose::Reinvite(_) | Purpose::Update(_) => self.handle_change_response(ex, now, id, source, response),
             _ if !response.status.is_final() => {}
             Purpose::Bye(_) => self.byes = self.byes.saturating_sub(1),
             Purpose::Inside(_, request) => self.handle_reply(ex, now, request, source, response),
-            Purpose::Register(_) | Purpose::Outside(_) | Purpose::Abandoned => {}
+            Purpose::Prack(_) | Purpose::Register(_) | Purpose::Outside(_) | Purpose::Abandoned => {}
         }
     }
 
@@ -249,7 +274,7 @@ impl Session {
             (Purpose::Invite(_), Phase::Calling(calling)) => calling.given_up.is_none(),
             (Purpose::Bye(_), _) => true,
             (Purpose::Reinvite(_), Phase::Up(_)) => true,
-            (Purpose::Inside(..), _) => !self.is_over(),
+            (Purpose::Update(_) | Purpose::Prack(_) | Purpose::Inside(..), _) => !self.is_over(),
             _ => false,
         }
     }
@@ -258,7 +283,9 @@ impl Session {
     pub(crate) fn retry_cseq(&mut self, purpose: Purpose, request: &Request) -> Option<u32> {
         match (purpose, &mut self.phase) {
             (Purpose::Invite(_), Phase::Calling(calling)) => {
-                calling.cseq += 1;
+                // Beyond what PRACK and UPDATE have used.
+                let used = self.legs.iter().map(|leg| leg.dialog.last_cseq()).max();
+                calling.cseq = 1 + calling.cseq.max(used.unwrap_or_default());
                 Some(calling.cseq)
             }
             (Purpose::Invite(_) | Purpose::Register(_), _) => None,
@@ -277,7 +304,7 @@ impl Session {
                 // The forks of the request before are gone (RFC 3261 section 12.3).
                 self.legs.clear();
             }
-            (Purpose::Reinvite(_), _) => {
+            (Purpose::Reinvite(_) | Purpose::Update(_), _) => {
                 if let Some(change) = &mut self.change {
                     change.client = Some(id);
                 }
@@ -302,7 +329,7 @@ impl Session {
             match (purpose, client) {
                 (_, Some(client)) => self.retried(purpose, client),
                 (Purpose::Bye(_), None) => self.byes = self.byes.saturating_sub(1),
-                (Purpose::Reinvite(_), None) => self.change_lost(ex),
+                (Purpose::Reinvite(_) | Purpose::Update(_), None) => self.change_lost(ex),
                 (Purpose::Inside(_, request), None) => self.question_lost(ex, request),
                 (_, None) => {}
             }
@@ -337,7 +364,8 @@ impl Session {
             return;
         }
         match request.method {
-            Method::Invite => self.handle_reinvite(ex, now, id, source, request),
+            Method::Invite | Method::Update => self.handle_change(ex, now, id, source, &tag, request),
+            Method::Prack => self.handle_prack(ex, now, id, source, &tag, request),
             Method::Options => {
                 let response = ex.capabilities(&request, self.account, source);
                 ex.respond(now, id, response);
@@ -365,6 +393,8 @@ impl Session {
         if !self.is_over() {
             self.phase = Phase::Over;
             self.clash = None;
+            self.refresh = None;
+            self.legs.iter_mut().for_each(|leg| leg.owed = None);
             ex.tell(Event::Ended { session: self.id, by, status, reason: reason.to_owned(), headers });
         }
     }

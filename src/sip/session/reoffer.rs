@@ -1,4 +1,4 @@
-//! Our change of an established session (RFC 3261 section 14.1).
+//! Our change of a session, by re-INVITE (RFC 3261 section 14.1) or UPDATE (RFC 3311).
 //!
 //! ```text
 //!  reoffer() ─▶ Change ─┬─ 2xx ─▶ ACK ─▶ OfferAccepted
@@ -32,6 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(32);
 pub(super) struct Change {
     /// INVITE or UPDATE.
     pub(super) method: Method,
+    /// The remote tag of its dialog.
+    tag: String,
+    /// Is it only a refresh (RFC 4028), of which the user hears nothing but news?
+    pub(super) refresh: bool,
     /// Did it carry an offer?
     pub(super) offered: bool,
     pub(super) client: Option<ClientId>,
@@ -51,26 +55,72 @@ impl Session {
     /// Sends a re-INVITE, with an offer or without.
     pub(crate) fn reoffer(&mut self, ex: &mut Exchange, now: Instant, sdp: Option<Bytes>) -> Result<(), Refused> {
         let Phase::Up(up) = &self.phase else { return self.refuse("be changed") };
-        let busy = self.change.is_some()
-            || self.reoffer.is_some()
-            || self.clash.as_ref().is_some_and(|clash| clash.until.is_some())
-            || up.owed.is_some()
-            || self.unacknowledged() > 0;
-        let Some(leg) = self.legs.first_mut() else { return self.refuse("be changed") };
-        if busy {
+        if up.owed.is_some() || self.is_changing() || self.unacknowledged() > 0 {
             return Err(Refused::Busy(self.id));
         }
-        let tag = leg.dialog.remote_tag().to_owned();
-        let mut invite = leg.dialog.request(Method::Invite);
-        push_allow(&mut invite.headers);
-        invite.headers.push(Name::Accept, SDP);
-        leg.offers = if sdp.is_some() { Offers::Sent } else { Offers::None };
-        self.change = Some(Change { method: Method::Invite, offered: sdp.is_some(), client: None, until: None });
-        if let Some(sdp) = sdp {
-            invite = invite.with_body(SDP, sdp);
-        }
-        self.post(ex, now, &tag, Purpose::Reinvite(self.id), invite, true);
+        let Some(tag) = self.fork() else { return self.refuse("be changed") };
+        self.send_change(ex, now, &tag, Method::Invite, sdp, false);
         Ok(())
+    }
+
+    /// Sends an UPDATE, with an offer or without (RFC 3311 section 5.1).
+    pub(crate) fn update(&mut self, ex: &mut Exchange, now: Instant, sdp: Option<Bytes>) -> Result<(), Refused> {
+        let early = matches!(self.phase, Phase::Calling(_) | Phase::Ringing(_));
+        if !early && !matches!(self.phase, Phase::Up(_)) {
+            return self.refuse("be changed");
+        }
+        if self.is_changing() {
+            return Err(Refused::Busy(self.id));
+        }
+        // Of several forks, the one whose first exchange is over.
+        let ready = |leg: &&super::Leg| leg.update && (leg.offers == Offers::Settled || sdp.is_none() && !early);
+        let Some(leg) = self.legs.iter().find(ready) else {
+            let known = self.legs.iter().any(|leg| leg.update);
+            let why = match known {
+                true => "be changed by UPDATE: an offer has no answer yet",
+                false => "be changed by UPDATE: the far end does not know it",
+            };
+            return self.refuse(why);
+        };
+        let tag = leg.dialog.remote_tag().to_owned();
+        self.send_change(ex, now, &tag, Method::Update, sdp, false);
+        Ok(())
+    }
+
+    /// Is a change under way, by either side, or does ours wait for its turn?
+    pub(super) fn is_changing(&self) -> bool {
+        self.change.is_some()
+            || self.reoffer.is_some()
+            || self.clash.as_ref().is_some_and(|clash| clash.until.is_some())
+    }
+
+    pub(super) fn send_change(
+        &mut self,
+        ex: &mut Exchange,
+        now: Instant,
+        tag: &str,
+        method: Method,
+        sdp: Option<Bytes>,
+        refresh: bool,
+    ) {
+        let session = self.id;
+        let Some(leg) = self.leg_mut(tag) else { return };
+        let mut request = leg.dialog.request(method.clone());
+        let (purpose, idle) = match method {
+            Method::Invite => (Purpose::Reinvite(session), Offers::None),
+            _ => (Purpose::Update(session), leg.offers),
+        };
+        leg.offers = if sdp.is_some() { Offers::Sent } else { idle };
+        push_allow(&mut request.headers);
+        request.headers.push(Name::Accept, SDP);
+        self.ask_refresh(ex, &mut request.headers);
+        let (tag, offered) = (tag.to_owned(), sdp.is_some());
+        self.change = Some(Change { method, tag: tag.clone(), refresh, offered, client: None, until: None });
+        if let Some(sdp) = sdp {
+            self.described = Some(sdp.clone());
+            request = request.with_body(SDP, sdp);
+        }
+        self.post(ex, now, &tag, purpose, request, true);
     }
 
     /// A response to our change, or the 408 or 503 that stands for none (without a source).
@@ -105,8 +155,10 @@ impl Session {
             }
             self.change_accepted(ex, now, id, cseq.number, &change, response);
         } else {
-            self.settle_offers(Offers::Settled);
-            self.change_refused(ex, now, source.is_some(), response);
+            if invite || change.offered {
+                self.settle_offers(&change.tag, Offers::Settled);
+            }
+            self.change_refused(ex, now, source.is_some(), &change, response);
         }
     }
 
@@ -120,11 +172,10 @@ impl Session {
         response: Response,
     ) {
         self.clash = None;
-        let Some(leg) = self.legs.first_mut() else { return };
-        let tag = leg.dialog.remote_tag().to_owned();
-        if leg.dialog.refresh(&response.headers) {
-            leg.forget_road();
-        }
+        let tag = change.tag.as_str();
+        let Some(leg) = self.leg_mut(tag) else { return };
+        leg.note(&response.headers);
+        self.take_refresh(now, &response.headers);
         let invite = change.method == Method::Invite;
         let body = body::sdp(&response.headers, &response.body);
         let wants_answer = invite && !change.offered && body.is_some();
@@ -132,33 +183,40 @@ impl Session {
             Phase::Up(up) if wants_answer => {
                 let until = now + ex.config.limits.command;
                 up.owed = Some(Owed { number, invite: id, until });
-                self.settle_offers(Offers::Received);
+                self.settle_offers(tag, Offers::Received);
             }
             _ => {
                 if invite {
-                    self.acknowledge(ex, now, &tag, number, id, None);
+                    self.acknowledge(ex, now, tag, number, id, None);
                 }
-                self.settle_offers(Offers::Settled);
+                if invite || change.offered {
+                    self.settle_offers(tag, Offers::Settled);
+                }
             }
         }
-        if !self.is_over() {
+        if !self.is_over() && !(change.refresh && body.is_none()) {
             ex.tell(Event::OfferAccepted { session: self.id, body, wants_answer, headers: response.headers });
         }
     }
 
-    fn change_refused(&mut self, ex: &mut Exchange, now: Instant, answered: bool, response: Response) {
-        if !matches!(self.phase, Phase::Up(_)) {
+    fn change_refused(&mut self, ex: &mut Exchange, now: Instant, answered: bool, change: &Change, response: Response) {
+        if self.is_over() {
             return;
         }
+        let up = matches!(self.phase, Phase::Up(_));
         let Response { status, reason, headers, .. } = response;
         // RFC 3261 section 12.2.1.2: there is no dialog any more.
-        if matches!(status, Status::CALL_DOES_NOT_EXIST | Status::REQUEST_TIMEOUT) {
+        if up && matches!(status, Status::CALL_DOES_NOT_EXIST | Status::REQUEST_TIMEOUT) {
             let (by, why) = match answered {
                 true => (EndedBy::Remote, "the far end does not know the call any more"),
                 false => (EndedBy::Timeout, "the far end did not answer a change of the call"),
             };
             self.clash = None;
             return self.leave(ex, now, by, why, None);
+        }
+        if change.refresh {
+            let wait = self.wait(ex, status, &headers);
+            return self.refresh_refused(now, status, &change.tag, wait);
         }
         let count = self.clash.take().map_or(0, |clash| clash.count);
         match self.wait(ex, status, &headers).filter(|_| answered && count < CLASHES) {
@@ -186,9 +244,14 @@ impl Session {
 
     /// Our change could not even be sent.
     pub(super) fn change_lost(&mut self, ex: &mut Exchange) {
-        if self.change.take().is_some() && !self.is_over() {
+        if let Some(change) = self.change.take()
+            && !self.is_over()
+        {
             self.clash = None;
-            self.settle_offers(Offers::Settled);
+            self.settle_offers(&change.tag, Offers::Settled);
+            if change.refresh {
+                return;
+            }
             let (status, reason) = (Status::SERVICE_UNAVAILABLE, "too many requests are under way".to_owned());
             ex.tell(Event::OfferRefused { session: self.id, status, reason, headers: Headers::new() });
         }
@@ -211,9 +274,9 @@ impl Session {
         }
     }
 
-    /// Where the offers of the established dialog stand now.
-    pub(super) fn settle_offers(&mut self, offers: Offers) {
-        if let Some(leg) = self.legs.first_mut() {
+    /// Where the offers of the dialog with `tag` stand now.
+    pub(super) fn settle_offers(&mut self, tag: &str, offers: Offers) {
+        if let Some(leg) = self.leg_mut(tag) {
             leg.offers = offers;
         }
     }

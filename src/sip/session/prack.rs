@@ -1,0 +1,232 @@
+//! Reliable provisional responses and their PRACK (RFC 3262), both ways.
+//!
+//! ```text
+//!  as caller:  1xx with RSeq ─▶ in order? ─▶ PRACK, with the answer when it carries an offer
+//!  as callee:  ring() ─▶ Unproven ─┬─ PRACK ─▶ 200, the next one that waits
+//!                          │ ▲     └─ nobody: 504 after 64*T1
+//!                          └─┘ repeated after T1, 2*T1, 4*T1 …
+//! ```
+
+use bytes::Bytes;
+
+use super::leg::Offers;
+use super::{Phase, Session};
+use crate::sip::agent::{EndedBy, Event, Exchange, Purpose, Refused, Reliable};
+use crate::sip::body::{self, SDP};
+use crate::sip::header::{Headers, Name};
+use crate::sip::hop::Hop;
+use crate::sip::message::{Method, Request, Response, Status};
+use crate::sip::timer::{Due, Unacknowledged};
+use crate::sip::transaction::ServerId;
+use crate::time::Instant;
+
+/// The option tag.
+pub(super) const RELIABLE: &str = "100rel";
+
+/// A reliable provisional response that waits for its PRACK.
+#[derive(Debug)]
+pub(super) struct Unproven {
+    rseq: u32,
+    response: Response,
+    pub(super) schedule: Unacknowledged,
+    /// Does it carry our offer, so that the PRACK carries the answer?
+    offered: bool,
+    /// Does it carry a description at all? No 2xx before its PRACK then (RFC 3262 section 3).
+    pub(super) described: bool,
+}
+
+impl Session {
+    /// Is that provisional response to our INVITE new? A reliable one is acknowledged here; its repetitions, and those
+    /// that came too early, are not (RFC 3262 section 4). Gives whether its body is an offer that waits for the user's
+    /// answer.
+    pub(super) fn take_reliable(
+        &mut self,
+        ex: &mut Exchange,
+        now: Instant,
+        fork: &str,
+        response: &Response,
+    ) -> Option<bool> {
+        let wanted = ex.reliable(self.account) != Reliable::Off;
+        let reliable = wanted && response.headers.has_tag(&Name::Require, RELIABLE);
+        let (Some(rseq), true) = (response.headers.rseq(), reliable) else { return Some(false) };
+        let cseq = response.headers.cseq().ok()?.number;
+        let until = now + ex.config.limits.command;
+        let sdp = body::sdp(&response.headers, &response.body);
+        let leg = self.leg_mut(fork)?;
+        if leg.rseq.is_some_and(|last| rseq != last.wrapping_add(1)) {
+            return None;
+        }
+        leg.rseq = Some(rseq);
+        let wants_answer = sdp.is_some() && leg.offers == Offers::None;
+        match (leg.offers, sdp.is_some()) {
+            (Offers::None, true) => {
+                leg.offers = Offers::Received;
+                leg.owed = Some((rseq, cseq, until));
+            }
+            (Offers::Sent, true) => leg.offers = Offers::Settled,
+            _ => {}
+        }
+        if !wants_answer {
+            self.send_prack(ex, now, fork, rseq, cseq, None);
+        }
+        Some(wants_answer)
+    }
+
+    fn send_prack(&mut self, ex: &mut Exchange, now: Instant, fork: &str, rseq: u32, cseq: u32, sdp: Option<Bytes>) {
+        let Some(leg) = self.leg_mut(fork) else { return };
+        let mut prack = leg.dialog.request(Method::Prack);
+        prack.headers.push(Name::RAck, format!("{rseq} {cseq} INVITE"));
+        if let Some(sdp) = sdp {
+            self.described = Some(sdp.clone());
+            prack = prack.with_body(SDP, sdp);
+        }
+        self.post(ex, now, fork, Purpose::Prack(self.id), prack, false);
+    }
+
+    /// The user's answer to the offer in a reliable provisional response.
+    pub(crate) fn prack_answer(
+        &mut self,
+        ex: &mut Exchange,
+        now: Instant,
+        fork: &str,
+        sdp: Bytes,
+    ) -> Result<(), Refused> {
+        let owed = self.leg_mut(fork).and_then(|leg| {
+            leg.offers = if leg.owed.is_some() { Offers::Settled } else { leg.offers };
+            leg.owed.take()
+        });
+        let Some((rseq, cseq, _)) = owed else { return self.refuse("answer the offer of a provisional response") };
+        self.send_prack(ex, now, fork, rseq, cseq, Some(sdp));
+        Ok(())
+    }
+
+    /// Sends a provisional response to the INVITE that rings, reliably where that has to be or helps.
+    pub(super) fn send_provisional(&mut self, ex: &mut Exchange, now: Instant, status: Status, sdp: Option<Bytes>) {
+        let offers = self.legs.first().map_or(Offers::None, |leg| leg.offers);
+        let policy = ex.reliable(self.account);
+        let Phase::Ringing(ringing) = &mut self.phase else { return };
+        let headers = &ringing.invite.headers;
+        let required = headers.has_tag(&Name::Require, RELIABLE);
+        let able = required || headers.has_tag(&Name::Supported, RELIABLE);
+        let reliable = policy != Reliable::Off
+            && (required || able && (policy == Reliable::Required || sdp.is_some() && offers != Offers::Settled));
+        if reliable && ringing.unproven.is_some() {
+            // RFC 3262 section 3: one at a time.
+            ringing.queue.push_back((status, sdp));
+            ringing.queue.truncate(super::answer::QUEUED);
+            return;
+        }
+        let (server, source, invite) = (ringing.server, ringing.source, ringing.invite.clone());
+        // An offer goes reliably or not at all (RFC 3261 section 13.2.1); what is settled is not said again.
+        let sdp = sdp.filter(|_| match offers {
+            Offers::None => reliable,
+            Offers::Received => true,
+            Offers::Sent | Offers::Settled => false,
+        });
+        let described = sdp.is_some();
+        let mut response = self.response(ex, &invite, source, status);
+        if let Some(sdp) = sdp {
+            self.described = Some(sdp.clone());
+            response = response.with_body(SDP, sdp);
+        }
+        let Phase::Ringing(ringing) = &mut self.phase else { return };
+        let mut unproven = None;
+        if reliable {
+            // The first is drawn by lot from 1 to 2^31 - 1.
+            let rseq = ringing.rseq.map_or_else(|| 1 + (ex.random.u32() >> 2), |last| last.wrapping_add(1));
+            ringing.rseq = Some(rseq);
+            response.headers.push(Name::Require, RELIABLE);
+            response.headers.push(Name::RSeq, rseq.to_string());
+            let schedule = Unacknowledged::provisional(now, &ex.config.timers);
+            let offered = described && offers == Offers::None;
+            unproven = Some(Unproven { rseq, response: response.clone(), schedule, offered, described });
+        }
+        ringing.provisional = Some((now + super::answer::PROVISIONAL_INTERVAL, status, response.clone()));
+        ringing.unproven = unproven;
+        ex.respond(now, server, response);
+        if reliable
+            && described
+            && let Some(leg) = self.legs.first_mut()
+        {
+            leg.offers = if offers == Offers::None { Offers::Sent } else { Offers::Settled };
+        }
+    }
+
+    /// PRACK came.
+    pub(super) fn handle_prack(
+        &mut self,
+        ex: &mut Exchange,
+        now: Instant,
+        id: ServerId,
+        source: Hop,
+        tag: &str,
+        prack: Request,
+    ) {
+        let proven = match &mut self.phase {
+            Phase::Ringing(ringing) => {
+                let number = ringing.invite.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
+                let wanted = ringing.unproven.as_ref().map(|unproven| (unproven.rseq, number));
+                if wanted.is_some() && rack(&prack.headers) == wanted { ringing.unproven.take() } else { None }
+            }
+            _ => None,
+        };
+        let Some(proven) = proven else {
+            ex.respond(now, id, prack.response(Status::CALL_DOES_NOT_EXIST));
+            return;
+        };
+        let sdp = body::sdp(&prack.headers, &prack.body);
+        match (proven.offered, sdp) {
+            (true, answer) => {
+                self.settle_offers(tag, Offers::Settled);
+                ex.respond(now, id, prack.response(Status::OK));
+                ex.tell(Event::Acknowledged { session: self.id, answer });
+            }
+            (false, Some(offer)) if self.legs.first().is_some_and(|leg| leg.offers == Offers::Settled) => {
+                ex.tell(Event::Acknowledged { session: self.id, answer: None });
+                self.ask_user(ex, now, id, source, tag, prack, Some(offer));
+            }
+            (false, _) => {
+                ex.respond(now, id, prack.response(Status::OK));
+                ex.tell(Event::Acknowledged { session: self.id, answer: None });
+            }
+        }
+        self.after_prack(ex, now);
+    }
+
+    /// Sends what waited for the PRACK.
+    fn after_prack(&mut self, ex: &mut Exchange, now: Instant) {
+        let Phase::Ringing(ringing) = &mut self.phase else { return };
+        if let Some(sdp) = ringing.answer.take() {
+            let _ = self.answer(ex, now, sdp);
+        } else if let Some((status, sdp)) = ringing.queue.pop_front() {
+            self.send_provisional(ex, now, status, sdp);
+        }
+    }
+
+    pub(super) fn prack_timeout(&mut self, ex: &mut Exchange, now: Instant) {
+        if self.legs.iter().any(|leg| leg.owed.is_some_and(|(_, _, until)| until <= now)) {
+            self.legs.iter_mut().for_each(|leg| leg.owed = None);
+            self.cancel(ex, now, EndedBy::Timeout, "the program gave no answer in time", None);
+        }
+        let Phase::Ringing(ringing) = &mut self.phase else { return };
+        let Some(unproven) = &mut ringing.unproven else { return };
+        match unproven.schedule.handle_timeout(now) {
+            Due::Nothing => {}
+            Due::Resend => {
+                let (server, response) = (ringing.server, unproven.response.clone());
+                ex.respond(now, server, response);
+            }
+            Due::GiveUp => {
+                let why = "our provisional response was not acknowledged";
+                self.turn_away(ex, now, EndedBy::Timeout, Status::SERVER_TIMEOUT, why, Vec::new(), Headers::new());
+            }
+        }
+    }
+}
+
+/// RAck: the RSeq, and the CSeq number of an INVITE (RFC 3262 section 7.2).
+fn rack(headers: &Headers) -> Option<(u32, u32)> {
+    let mut words = headers.get(&Name::RAck)?.split_ascii_whitespace();
+    let (rseq, cseq, method) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?);
+    (method == Method::Invite.as_str() && words.next().is_none()).then_some((rseq, cseq))
+}
