@@ -16,8 +16,8 @@ mod races;
 mod random_life;
 mod redirect;
 mod refusals;
-mod rfc3665;
 mod reliable;
+mod rfc3665;
 #[path = "../shared/mod.rs"]
 mod shared;
 mod timers;

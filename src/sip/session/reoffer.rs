@@ -194,7 +194,8 @@ impl Session {
                 }
             }
         }
-        if !self.is_over() && !(change.refresh && body.is_none()) {
+        let news = body.is_some() || !change.refresh;
+        if news && !self.is_over() {
             ex.tell(Event::OfferAccepted { session: self.id, body, wants_answer, headers: response.headers });
         }
     }
