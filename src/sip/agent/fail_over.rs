@@ -29,7 +29,7 @@ impl Exchange {
     pub(super) fn grow_impatient(&mut self, now: Instant, id: ClientId) {
         let Some(sent) = self.sent(id) else { return };
         // Within a dialog the far end has shown that it is there; only its end may look for another way.
-        if matches!(sent.purpose, Purpose::Reinvite(_) | Purpose::Inside(..) | Purpose::Abandoned) {
+        if !matches!(sent.purpose, Purpose::Invite(_) | Purpose::Bye(_) | Purpose::Register(_) | Purpose::Outside(_)) {
             return;
         }
         let limit = sent.account.and_then(|account| self.accounts.get(account)?.account.failover);

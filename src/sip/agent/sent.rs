@@ -49,6 +49,8 @@ impl Purpose {
             Purpose::Invite(session)
             | Purpose::Bye(session)
             | Purpose::Reinvite(session)
+            | Purpose::Update(session)
+            | Purpose::Prack(session)
             | Purpose::Inside(session, _) => Some(session),
             Purpose::Register(_) | Purpose::Outside(_) | Purpose::Abandoned => None,
         }
