@@ -23,6 +23,7 @@ use crate::random::Random;
 use crate::sip::agent::{
     self, Account, AccountId, Agent, AgentConfig, Invitation, InviteRequest, ResolveError, ResolveId, SessionId,
 };
+use crate::sip::guard::Counters;
 use crate::sip::hop::Hop;
 use crate::sip::identity::Presented;
 use crate::sip::message::Status;
@@ -89,6 +90,11 @@ impl Engine {
     /// How the registrations stand.
     pub fn registrations(&self) -> impl Iterator<Item = Registration> {
         self.registrations.iter().map(|(account, state)| self.registration(*account, state.clone()))
+    }
+
+    /// What was kept out so far.
+    pub fn counters(&self) -> Counters {
+        self.agent.counters()
     }
 
     /// Is nothing under way: no call, no request without its answer?

@@ -27,6 +27,7 @@ use crate::engine::{Config, Engine};
 use crate::net::{BindConfig, BindError, Bound, Dns, Now, PortRange, Tls, TlsError, TlsSettings, Transports};
 use crate::random::Random;
 use crate::sip::agent::{AgentConfig, Unclaimed};
+use crate::sip::guard::{self, Strangers};
 use crate::sip::uri::Uri;
 use crate::store::{Options as StoreOptions, Store, StoreError};
 use crate::time::Duration;
@@ -42,6 +43,7 @@ pub use crate::driver::media::Io;
 pub use crate::driver::signalling::{Notice, Snapshot};
 pub use crate::engine::{Aside, Dial, Refused, Registration};
 pub use crate::sip::agent::{Account, AccountId, News, OutsideId, PeerState};
+pub use crate::sip::guard::Counters;
 pub use crate::sip::registration::{Failure, State as RegistrationState};
 pub use crate::sip::subscription::State as SubscriptionState;
 
@@ -81,6 +83,9 @@ pub struct Settings {
     pub take_unclaimed: bool,
     /// The flight recorder.
     pub trace: trace::Options,
+    /// What becomes of requests from addresses that no account knows; `None`: they are ignored, or served when calls are
+    /// taken that no account claims.
+    pub guard: Option<guard::Config>,
 }
 
 /// Whom the accounts mean to talk to: names that certificates may be for.
@@ -96,7 +101,7 @@ fn domains(settings: &Settings) -> Vec<String> {
 }
 
 impl Default for Settings {
-    /// A phone on every interface and any port, without accounts and without a call log.
+    /// A phone on every interface and any port, without accounts and without a call log, which ignores strangers.
     fn default() -> Self {
         Self {
             ips: BindConfig::everywhere(None).ips,
@@ -111,6 +116,7 @@ impl Default for Settings {
             database: None,
             take_unclaimed: false,
             trace: trace::Options::default(),
+            guard: None,
         }
     }
 }
@@ -205,6 +211,10 @@ impl Phone {
             agent: AgentConfig {
                 unclaimed,
                 capabilities: Some(call::negotiate::capabilities(shown, &settings.media.codecs, &mut random)),
+                guard: settings.guard.unwrap_or_else(|| guard::Config {
+                    strangers: if settings.take_unclaimed { Strangers::Admit } else { Strangers::Ignore },
+                    ..guard::Config::default()
+                }),
                 ..AgentConfig::new(user_agent)
             },
             media: settings.media,

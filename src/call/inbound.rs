@@ -6,6 +6,7 @@ use super::outbound::Start;
 use super::output::{Moment, Output};
 use super::record::CallDirection;
 use crate::sip::agent::{Invitation, Refused};
+use crate::sip::guard::Admission;
 use crate::sip::header::{Header, Name};
 use crate::sip::identity::Caller;
 use crate::sip::message;
@@ -21,6 +22,11 @@ impl Call {
         call.note_peer(&invitation.headers);
         call.record.transport = Some(invitation.source.transport.to_string());
         call.note_caller(caller);
+        match &invitation.admission {
+            Admission::Known => {}
+            Admission::Stranger => drop(call.record.metadata.insert("admitted".into(), "stranger".into())),
+            Admission::Caller(name) => drop(call.record.metadata.insert("admitted".into(), name.as_str().into())),
+        }
         call.tell(desk, Moment::Initiated);
         call.media = Media::Opening;
         desk.out.push_back(Output::OpenMedia { call: call.id, local: invitation.source.local.ip() });

@@ -115,6 +115,7 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
     // Who takes calls without a registrar is found at the port that everybody tries.
     settings.port = process.port.or(Some(if register { 0 } else { 5060 }));
     settings.take_unclaimed |= verb.no_register;
+    verb.callers.apply(&verb.account.trust, &mut settings)?;
     settings.media = media;
     if let Some(directory) = &verb.record {
         config::recordings(directory)?;

@@ -4,7 +4,7 @@ use super::outside::WatchFlags;
 use super::trace::{TraceArguments, TraceFlags};
 use crate::audio::{Sink, Source};
 use crate::call::record::{CallDirection, Status};
-use crate::config::{AccountFlags, MediaFlags};
+use crate::config::{AccountFlags, CallerFlags, MediaFlags};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -176,6 +176,8 @@ pub(super) struct AnswerArguments {
     pub(super) media: MediaFlags,
     #[command(flatten)]
     pub(super) watch: WatchFlags,
+    #[command(flatten)]
+    pub(super) callers: CallerFlags,
     /// Takes calls to the bound address (port 5060 when --bind names none) from anyone
     #[arg(long)]
     pub(super) no_register: bool,

@@ -3,6 +3,7 @@
 use super::draft::Draft;
 use super::layer::{Origin, Place, Setting};
 use super::{AccountFlags, ConfigError, Environment, MediaFlags, Process, Profile};
+use crate::sip::agent::Realms;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use toml::Value;
@@ -39,7 +40,12 @@ impl AccountFlags {
         let aor = Value::from(format!("sip:sidetone@{host}"));
         draft.layers.add(place, "aor", Setting { value: aor, origin: Origin::Default })?;
         self.overlay(&mut draft, UNNAMED, media)?;
-        Ok(self.complete(draft.profile(UNNAMED)?))
+        let mut profile = self.complete(draft.profile(UNNAMED)?);
+        if profile.account.realms == Realms::Own {
+            // It has no servers of its own.
+            profile.account.realms = Realms::Called;
+        }
+        Ok(profile)
     }
 
     /// What all accounts share.
@@ -112,6 +118,9 @@ impl AccountFlags {
             ("outbound_proxy", "--outbound-proxy", list(&self.outbound_proxy)),
             ("routes", "--route", list(&self.route)),
             ("failover", "--failover", self.failover.map(Value::from)),
+            ("realms", "--realm", list(&self.trust.realm)),
+            ("digest", "--digest", self.trust.digest.clone().map(Value::from)),
+            ("sources", "--allow", list(&self.trust.allow)),
         ];
         for (key, flag, value) in more {
             add(draft, place.clone(), key, flag, value)?;

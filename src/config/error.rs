@@ -3,6 +3,7 @@
 use super::PASSWORD;
 use crate::audio::WavError;
 use crate::media::dtmf::UnknownDigit;
+use crate::sip::agent::NotNetwork;
 use crate::sip::uri::UriError;
 use std::path::PathBuf;
 
@@ -102,6 +103,17 @@ pub enum ConfigError {
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
+    },
+    /// A network that may call.
+    #[error("--allow: {0}, or any")]
+    Allow(NotNetwork),
+    /// The file of callers.
+    #[error("--challenge-callers {}: {why}; write one user:password a line", path.display())]
+    Callers {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why not.
+        why: String,
     },
     /// DTMF digits.
     #[error("--dtmf: {0}")]

@@ -1,5 +1,6 @@
 //! The flags of accounts and media.
 
+use super::trust::TrustFlags;
 use std::path::PathBuf;
 
 /// Who we are: the flags that every verb with an account has.
@@ -63,6 +64,9 @@ pub struct AccountFlags {
     /// Name server to ask instead of the system's
     #[arg(long, value_name = "IP[:PORT]")]
     pub dns_server: Option<String>,
+    /// Whom the account trusts.
+    #[command(flatten)]
+    pub trust: TrustFlags,
 }
 
 /// What calls may use.

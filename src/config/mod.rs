@@ -23,6 +23,7 @@ mod secret;
 mod show;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod value;
 
 pub use draft::Draft;
@@ -32,6 +33,7 @@ pub use flags::{AccountFlags, MediaFlags};
 pub use process::Process;
 pub use profile::{OnCall, Profile};
 pub use show::Shown;
+pub use trust::{CallerFlags, TrustFlags};
 pub use value::{audio, dialled, digits, header, min_mos, recordings, reject, seconds, source, target};
 
 /// The environment variable with the password of an account that says none.

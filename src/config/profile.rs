@@ -2,6 +2,7 @@
 
 use super::layer::{Layers, Origin, Place, Setting};
 use super::reader::Reader;
+use super::trust::{algorithm, networks};
 use super::value::{address, header};
 use super::{ConfigError, Environment, PASSWORD, file};
 use crate::audio::{Sink, Source};
@@ -9,7 +10,7 @@ use crate::call::MediaOptions;
 use crate::carrier::{PRESETS, preset};
 use crate::media::plan::Codec;
 use crate::phone::Account;
-use crate::sip::agent::{KeepAlive, RefreshShare};
+use crate::sip::agent::{KeepAlive, Realms, RefreshShare};
 use crate::sip::uri::Uri;
 use crate::time::Duration;
 use std::collections::BTreeMap;
@@ -155,7 +156,14 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, environment: &Environment) -
         let written = identity.numbering.apply(&number).map_err(|error| reader.wrong("numbers", error))?;
         account.numbers.push(written);
     }
-    account.sources = reader.words("sources")?.unwrap_or_default();
+    let sources = reader.list("sources")?.unwrap_or_default();
+    account.sources = networks(&sources).map_err(|error| reader.wrong("sources", format!("{error}, or any")))?;
+    if let Some(realms) = reader.list("realms")?.filter(|realms| !realms.is_empty()) {
+        account.realms = Realms::Named(realms);
+    }
+    if let Some(name) = reader.text("digest")? {
+        account.digest = algorithm(&name).map_err(|why| reader.wrong("digest", why))?;
+    }
     for text in reader.list("headers")?.unwrap_or_default() {
         account.headers.push(header(&text).map_err(|error| reader.wrong("headers", error))?);
     }

@@ -131,7 +131,13 @@ pub struct Account {
     /// Where the caller of an inbound call is looked for, in this order.
     #[schemars(extend("items" = {"type": "string", "enum": ["p-asserted-identity", "remote-party-id", "from"]}))]
     pub caller_from: Option<Vec<String>>,
-    /// From where calls for this account come beside its registrar and proxies: addresses and blocks as 192.0.2.0/24.
+    /// Realms whose challenges are answered; the registrar's and the proxies' own when absent.
+    pub realms: Option<Vec<String>>,
+    /// The weakest digest algorithm that is answered; md5 when absent.
+    #[schemars(extend("enum" = ["md5", "sha-256", "sha-512-256"]))]
+    pub digest: Option<String>,
+    /// From where calls for this account come beside its registrar and proxies: addresses and blocks as 192.0.2.0/24, or
+    /// any.
     pub sources: Option<Vec<String>>,
     /// Further header fields of our INVITEs, each as "Name: value".
     pub headers: Option<Vec<String>>,

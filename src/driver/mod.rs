@@ -2,6 +2,7 @@
 
 mod clock;
 mod entropy;
+mod kept_out;
 pub mod media;
 mod recording;
 pub mod signalling;

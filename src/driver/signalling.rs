@@ -8,6 +8,7 @@
 //! ```
 
 use super::clock::Clock;
+use super::kept_out::KeptOut;
 use super::media::{self, CallStart, Event as MediaNews, Io, MediaDriver};
 use super::recording;
 use crate::call::record::Record;
@@ -18,6 +19,7 @@ use crate::media::session;
 use crate::net::{Failure, Inbox, Incoming, PortPair, Transports};
 use crate::random::Random;
 use crate::sip::agent::{AccountId, OutsideId, ResolveError, ResolveId};
+use crate::sip::guard::Counters;
 use crate::sip::hop::Hop;
 use crate::sip::message::Status;
 use crate::sip::registration;
@@ -77,6 +79,8 @@ pub struct Snapshot {
     pub registrations: Vec<Registration>,
     /// The calls that are not over.
     pub calls: Vec<(CallId, Record)>,
+    /// What was kept out so far.
+    pub counters: Counters,
 }
 
 /// What happened.
@@ -143,6 +147,7 @@ struct Turn<F> {
     resolved: mpsc::Sender<(ResolveId, Result<Vec<Hop>, ResolveError>)>,
     config: session::Config,
     farewell: Option<Farewell>,
+    kept_out: KeptOut,
 }
 
 struct Farewell {
@@ -164,10 +169,12 @@ impl Signalling {
             resolved,
             config,
             farewell: None,
+            kept_out: KeptOut::default(),
         };
         loop {
             turn.carry_out();
             let now = turn.now();
+            turn.kept_out.look(now, turn.signalling.engine.counters());
             if turn.is_over(now) {
                 turn.signalling.engine.abandon(now);
                 turn.carry_out();
@@ -469,6 +476,7 @@ impl<F: FnMut(Happening)> Turn<F> {
             Command::Snapshot(reply) => drop(reply.send(Snapshot {
                 registrations: engine.registrations().collect(),
                 calls: engine.calls().map(|(id, record)| (id, record.clone())).collect(),
+                counters: engine.counters(),
             })),
             Command::Shutdown(done) => {
                 let calls: Vec<CallId> = engine.calls().map(|(id, _)| id).collect();

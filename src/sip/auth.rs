@@ -54,11 +54,27 @@ pub struct Credentials {
     pub username: String,
     /// The password.
     pub password: Password,
+    /// The realms that get them; all of them when absent.
+    pub realms: Option<Vec<String>>,
+    /// The weakest algorithm that is answered.
+    pub weakest: Algorithm,
 }
 
 impl Credentials {
-    /// Credentials for every realm that asks.
+    /// Credentials for every realm that asks, in every algorithm.
     pub fn new(username: impl Into<String>, password: impl Into<Password>) -> Self {
-        Self { username: username.into(), password: password.into() }
+        Self { username: username.into(), password: password.into(), realms: None, weakest: Algorithm::Md5 }
+    }
+
+    /// The same for these realms only.
+    pub fn for_realms(mut self, realms: &[String]) -> Self {
+        self.realms = Some(realms.to_vec());
+        self
+    }
+
+    /// The same with `weakest` or a stronger algorithm only.
+    pub fn at_least(mut self, weakest: Algorithm) -> Self {
+        self.weakest = weakest;
+        self
     }
 }

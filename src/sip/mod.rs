@@ -5,6 +5,7 @@ pub mod auth;
 pub mod body;
 pub mod dialog;
 mod grammar;
+pub mod guard;
 pub mod header;
 pub mod hop;
 pub mod host;

@@ -32,18 +32,33 @@ use std::sync::Arc;
 /// What is read at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Octets of the start line.
+    pub start_octets: usize,
     /// Octets of start line and header fields.
     pub head_octets: usize,
+    /// Octets of one header field.
+    pub field_octets: usize,
     /// Header values after lists have been split.
     pub fields: usize,
+    /// Hops that a message may have made.
+    pub vias: usize,
     /// Octets of the body.
     pub body_octets: usize,
 }
 
 impl Default for Limits {
-    /// 64 KiB of header fields (the largest datagram), 512 values (RFC 4475 has 34 Vias in one message), 1 MiB of body.
+    /// 64 KiB of header fields (the largest datagram), 16 KiB of one (a History-Info or Identity is long), 4 KiB of start
+    /// line, 512 values, 70 hops (where Max-Forwards starts, RFC 3261 section 8.1.1.6; RFC 4475 has 34 in one message),
+    /// 1 MiB of body.
     fn default() -> Self {
-        Self { head_octets: 65_536, fields: 512, body_octets: 1 << 20 }
+        Self {
+            start_octets: 4_096,
+            head_octets: 65_536,
+            field_octets: 16_384,
+            fields: 512,
+            vias: 70,
+            body_octets: 1 << 20,
+        }
     }
 }
 
@@ -150,14 +165,22 @@ impl Head {
         }
         let shared: Option<Arc<str>> = std::str::from_utf8(octets).ok().map(Into::into);
         let mut lines = Lines(shared.as_deref().map_or(octets, str::as_bytes));
-        let (start, fault) = start_line(lines.next().unwrap_or_default());
+        let first = lines.next().unwrap_or_default();
+        let (start, fault) = start_line(first);
         (head.start, head.fault) = (start, fault);
+        if first.len() > limits.start_octets {
+            head.fault = Some(Fault::StartTooLong { limit: limits.start_octets });
+        }
+        let mut vias = 0;
         let mut unfolded = Vec::new();
         while let Some(line) = lines.next() {
             if line.is_empty() {
                 break;
             }
-            if !lines.folds() {
+            let before = head.headers.len();
+            if line.len() > limits.field_octets {
+                head.note(Fault::FieldTooLong { limit: limits.field_octets });
+            } else if !lines.folds() {
                 head.field(line, shared.as_ref());
             } else {
                 // A line break and the blanks after it mean one blank (RFC 3261 section 7.3.1).
@@ -167,7 +190,15 @@ impl Head {
                     unfolded.push(b' ');
                     unfolded.extend_from_slice(lines.next().unwrap_or_default().trim_ascii());
                 }
-                head.field(&unfolded, None);
+                match unfolded.len() > limits.field_octets {
+                    true => head.note(Fault::FieldTooLong { limit: limits.field_octets }),
+                    false => head.field(&unfolded, None),
+                }
+            }
+            vias += head.headers.iter().skip(before).filter(|header| header.name == Name::Via).count();
+            if vias > limits.vias {
+                head.note(Fault::TooManyHops { limit: limits.vias });
+                break;
             }
             if head.headers.len() > limits.fields {
                 head.note(Fault::TooManyFields { limit: limits.fields });

@@ -3,6 +3,7 @@
 
 mod calls;
 mod change;
+mod credentials;
 mod dialogs;
 mod endings;
 mod fail_over;
@@ -20,6 +21,7 @@ mod reliable;
 mod rfc3665;
 #[path = "../shared/mod.rs"]
 mod shared;
+mod strangers;
 mod timers;
 mod update;
 mod ways;

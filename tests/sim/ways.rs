@@ -114,6 +114,8 @@ fn wrong_credentials_end_the_call_with_the_challenge() {
     for (password, expected) in [(Some("secret"), 2), (None, 1)] {
         let mut one = account("sip:alice@example.net", "");
         one.password = password.map(Into::into);
+        // The far end is no server of the account.
+        one.realms = sidetone::sip::agent::Realms::Called;
         let one = world.with(alice, |agent, _| agent.add_account(one));
         let session = world.with(alice, |agent, now| agent.invite(now, invite(one, "sip:bob@192.0.2.2")).unwrap());
         offer(&mut world, alice, session, Some(OFFER));

@@ -77,10 +77,20 @@ fn check(world: &World, who: usize, seed: u64) -> Vec<Record> {
     records
 }
 
+/// Lives that are lived: 200, or as many as `SIDETONE_LIVES` says, from the seed `SIDETONE_FIRST_LIFE` on.
+fn lives() -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = number("SIDETONE_FIRST_LIFE").unwrap_or(0);
+    first..first + number("SIDETONE_LIVES").unwrap_or(200)
+}
+
 #[test]
 fn two_hundred_lives() {
     let (mut calls, mut statuses) = (0, BTreeSet::new());
-    for seed in 0..200 {
+    let lives = lives();
+    // A short run, such as one seed that failed, need not hold everything.
+    let whole = lives.end - lives.start >= 200;
+    for seed in lives {
         let mut world = World::new(seed);
         if seed % 4 != 0 {
             world.loss = world.random.unit() * 0.4;
@@ -112,6 +122,9 @@ fn two_hundred_lives() {
         }
         calls += ann.len() + bob.len();
         statuses.extend(ann.iter().chain(&bob).map(|record| format!("{:?}", record.status)));
+    }
+    if !whole {
+        return;
     }
     assert!(calls > 800, "{calls} calls are too few to mean anything");
     for status in ["Completed", "Missed", "Busy", "Failed", "NoAnswer", "Canceled", "Declined"] {

@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::policy::{DtmfWay, KeepAlive, Network, RefreshShare, Reliable, SessionTimers};
-use crate::sip::auth::{self, Credentials, Password};
+use super::trust::Realms;
+use crate::sip::auth::{self, Algorithm, Credentials, Password};
 use crate::sip::header::Header;
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::identity::{self, same_number};
@@ -71,6 +72,10 @@ pub struct Account {
     pub headers: Vec<Header>,
     /// From where requests for this account may come beside its registrar and proxies.
     pub sources: Vec<Network>,
+    /// Whose challenges are answered.
+    pub realms: Realms,
+    /// The weakest digest algorithm that is answered: SHA-256 keeps somebody in between from asking for MD5.
+    pub digest: Algorithm,
 }
 
 impl Account {
@@ -98,6 +103,8 @@ impl Account {
             identity: identity::Policy::default(),
             headers: Vec::new(),
             sources: Vec::new(),
+            realms: Realms::Own,
+            digest: Algorithm::Md5,
         }
     }
 }
@@ -135,9 +142,11 @@ pub(crate) struct Line {
     pub(crate) detour: bool,
     /// Which of several outbound proxies is where.
     pub(crate) proxies: Vec<((Transport, SocketAddr), usize)>,
-    /// Where its registrar and proxies are: a request from there to an unknown user is for this account (trunks send
-    /// the called number in the Request-URI).
+    /// Where its registrar and proxies are: a request from there, or from a network that the account allows, to an
+    /// unknown user is for this account (trunks send the called number in the Request-URI).
     peers: BTreeSet<IpAddr>,
+    /// The realms that its registrar asked for.
+    pub(super) asked: Vec<String>,
 }
 
 impl Accounts {
@@ -159,6 +168,7 @@ impl Accounts {
             detour: false,
             proxies: Vec::new(),
             peers: BTreeSet::new(),
+            asked: Vec::new(),
         };
         line.client = line.credentials().map(auth::Client::new);
         self.0.push(line);
@@ -171,6 +181,12 @@ impl Accounts {
 
     pub(crate) fn get_mut(&mut self, id: AccountId) -> Option<&mut Line> {
         self.0.get_mut(id.0 as usize)
+    }
+
+    /// Is a peer of some account at `ip`, or does one allow it?
+    pub(crate) fn knows(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.0.iter().any(|line| line.is_source(ip))
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = AccountId> + use<> {
@@ -207,7 +223,11 @@ impl Line {
     /// Who we are to a challenger.
     pub(crate) fn credentials(&self) -> Option<Credentials> {
         let user = self.account.auth_user.clone().or_else(|| Some(self.account.aor.user()?.into_owned()))?;
-        Some(Credentials::new(user, self.account.password.clone()?))
+        let credentials = Credentials::new(user, self.account.password.clone()?).at_least(self.account.digest);
+        Some(match &self.account.realms {
+            Realms::Named(realms) => credentials.for_realms(realms),
+            Realms::Own | Realms::Called => credentials,
+        })
     }
 
     pub(crate) fn state(&self) -> State {
@@ -216,7 +236,7 @@ impl Line {
 
     pub(crate) fn note_peer(&mut self, peer: IpAddr) {
         if self.peers.len() < PEERS {
-            self.peers.insert(peer);
+            self.peers.insert(peer.to_canonical());
         }
     }
 
@@ -226,7 +246,7 @@ impl Line {
 
     /// May calls for this account come from `ip`: its registrar, a proxy of its, or one of the carrier's networks?
     pub(crate) fn is_source(&self, ip: IpAddr) -> bool {
-        self.is_peer(ip) || self.account.sources.iter().any(|network| network.contains(ip))
+        self.is_peer(ip.to_canonical()) || self.account.sources.iter().any(|network| network.contains(ip))
     }
 
     /// Is `user` one of our numbers, however the carrier writes it?

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::sip::guard;
 use crate::sip::timer::Timers;
 
 /// Everything an [`Agent`](super::Agent) has to know beside its accounts.
@@ -23,6 +24,8 @@ pub struct AgentConfig {
     pub unsolicited_notify: bool,
     /// How many 3xx of one call are followed; 0 follows none (RFC 3261 section 8.1.3.4).
     pub redirects: u8,
+    /// What becomes of requests from addresses that no account knows.
+    pub guard: guard::Config,
     /// Bounds.
     pub limits: Limits,
 }
@@ -79,6 +82,7 @@ impl AgentConfig {
             keepalive: true,
             unsolicited_notify: true,
             redirects: 0,
+            guard: guard::Config::default(),
             limits: Limits::default(),
         }
     }

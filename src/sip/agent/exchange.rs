@@ -12,6 +12,7 @@ use super::penalty::Penalties;
 use super::routes::{FURTHER, Search};
 use super::sent::{Purpose, Sent};
 use crate::random::Random;
+use crate::sip::guard::{Admission, Guard};
 use crate::sip::header::{Headers, Name};
 use crate::sip::hop::Hop;
 use crate::sip::keepalive::KeepAlives;
@@ -70,6 +71,9 @@ pub(crate) struct Exchange {
     pub(crate) keepalives: KeepAlives,
     /// Servers that failed lately.
     pub(crate) penalties: Penalties,
+    pub(super) guard: Guard,
+    /// Why the request that is being served was let in.
+    pub(crate) admission: Admission,
     transactions: Transactions,
     outputs: VecDeque<Output>,
     /// What the transactions told and the agent has not dealt with yet.
@@ -101,6 +105,8 @@ impl Exchange {
             transactions: Transactions::new(config.timers, limits, random.split()),
             keepalives: KeepAlives::new(random.split()),
             penalties: Penalties::default(),
+            guard: Guard::new(config.guard.clone()),
+            admission: Admission::Known,
             config,
             random,
             accounts: Accounts::default(),
@@ -301,6 +307,11 @@ impl Exchange {
         self.collect();
     }
 
+    /// Does the request belong to a transaction that is there?
+    pub(super) fn is_under_way(&mut self, request: &Request) -> bool {
+        self.transactions.knows(request)
+    }
+
     pub(crate) fn transport_error(&mut self, now: Instant, hop: Hop) {
         self.transactions.transport_error(now, hop);
         self.collect();
@@ -308,21 +319,33 @@ impl Exchange {
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.transactions.handle_timeout(now);
+        self.guard.handle_timeout(now);
         self.collect();
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let looked_up = self.asked_until.first();
-        [self.transactions.poll_timeout(), looked_up, self.keepalives.poll_timeout(), self.impatient.first()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.transactions.poll_timeout(),
+            self.asked_until.first(),
+            self.keepalives.poll_timeout(),
+            self.impatient.first(),
+            self.guard.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
-    /// The entries of every table: transactions of ours, of peers, requests waited for, INVITEs pending, look-ups.
-    pub(crate) fn sizes(&self) -> [usize; 5] {
+    /// The entries of every table: transactions of ours, of peers, requests waited for, INVITEs pending, look-ups,
+    /// strangers.
+    pub(crate) fn sizes(&self) -> [usize; 6] {
         let (clients, servers) = self.transactions.len();
-        [clients, servers, self.sent.len(), self.invites.len(), self.asked.len()]
+        [clients, servers, self.sent.len(), self.invites.len(), self.asked.len(), self.guard.len()]
+    }
+
+    /// Requests that found no room among the transactions.
+    pub(super) fn overload(&self) -> u64 {
+        self.transactions.counters().overload
     }
 
     /// Keeps the order of what is sent and what is told: transmissions go out at once, the rest waits for its turn.

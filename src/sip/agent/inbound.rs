@@ -5,7 +5,7 @@ use super::sent::{Purpose, Sent};
 use super::{Agent, Exchange};
 use crate::sip::header::Name;
 use crate::sip::hop::{Hop, Transport};
-use crate::sip::message::{Method, Request, Response, Status};
+use crate::sip::message::{Message, Method, Request, Response, Status};
 use crate::sip::session::Session;
 use crate::sip::transaction::{ClientId, Output as News, ServerId};
 use crate::sip::wire::{self, Malformed, StreamItem};
@@ -27,13 +27,17 @@ impl Agent {
     /// The next piece of a stream came, cut by [`wire::Stream`].
     pub fn handle_stream_item(&mut self, now: Instant, source: Hop, item: Result<StreamItem, Malformed>) {
         match item {
-            Ok(StreamItem::Message(message)) => self.exchange.receive(now, source, message),
+            Ok(StreamItem::Message(message)) => {
+                if let Message::Request(request) = &message
+                    && !self.admits(now, source, request)
+                {
+                    return;
+                }
+                self.exchange.receive(now, source, message);
+            }
             Ok(StreamItem::KeepAlivePing) => self.exchange.transmit(source, ALIVE.into()),
             Ok(StreamItem::KeepAlivePong) => self.exchange.keepalives.handle_pong(now, source),
-            Err(malformed) => {
-                self.malformed += 1;
-                self.exchange.answer_malformed(source, &malformed);
-            }
+            Err(malformed) => self.exchange.receive_malformed(now, source, &malformed),
         }
         self.settle_news(now);
     }
@@ -107,6 +111,7 @@ impl Agent {
                 self.exchange.respond(now, id, response);
             }
             Method::Invite if self.sessions.len() >= self.exchange.config.limits.sessions => {
+                self.exchange.guard.counters.sessions_full += 1;
                 let mut response = request.response(Status::SERVICE_UNAVAILABLE);
                 response.headers.push(Name::RetryAfter, FULL_RETRY_AFTER);
                 self.exchange.respond(now, id, response);
@@ -216,7 +221,7 @@ impl Agent {
     }
 
     /// The session of a request in a dialog.
-    fn session_in(&self, request: &Request) -> Option<SessionId> {
+    pub(super) fn session_in(&self, request: &Request) -> Option<SessionId> {
         let call_id = request.headers.call_id()?.to_owned();
         let tag = request.headers.to().ok()?.tag()?.to_owned();
         self.dialogs.get(&(call_id, tag)).copied()
@@ -233,7 +238,7 @@ fn may_begin_anew(request: &Request) -> bool {
 
 impl Exchange {
     /// Answers what is no SIP message but nearly one (RFC 3261 section 8.2.7); no state is made for it.
-    fn answer_malformed(&mut self, source: Hop, malformed: &Malformed) {
+    pub(super) fn answer_malformed(&mut self, source: Hop, malformed: &Malformed) {
         let tag = self.random.token(12);
         let Some(mut response) = malformed.reply(source.remote, &tag) else { return };
         let hop = match response.headers.top_via() {

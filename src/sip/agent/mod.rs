@@ -29,6 +29,7 @@ mod routes;
 mod screen;
 mod sent;
 mod text;
+mod trust;
 
 pub use account::{Account, AccountId};
 pub use commands::{InsideRequest, InviteRequest};
@@ -40,6 +41,7 @@ pub use policy::{
     DtmfWay, KeepAlive, Network, NotNetwork, RefreshShare, Reliable, SessionTimerMode, SessionTimers, UnknownWord,
 };
 pub use refused::Refused;
+pub use trust::Realms;
 
 pub(crate) use policy::words;
 
@@ -48,6 +50,7 @@ pub(crate) use sent::{Purpose, Sent};
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::guard;
 use super::hop::Hop;
 use super::registration;
 use super::session::Session;
@@ -67,8 +70,6 @@ pub struct Agent {
     last_session: u64,
     /// What goes on outside of calls.
     outside: outside::Outside,
-    /// What came in and was no SIP message.
-    malformed: u64,
 }
 
 /// How much an agent holds; all zero when nothing is under way.
@@ -88,6 +89,8 @@ pub struct Sizes {
     pub look_ups: usize,
     /// Requests outside of calls without a final response.
     pub outside: usize,
+    /// Strangers whose rates are remembered, and nonces that served.
+    pub strangers: usize,
 }
 
 impl Agent {
@@ -101,7 +104,6 @@ impl Agent {
             registrations: Deadlines::default(),
             last_session: 0,
             outside: outside::Outside::default(),
-            malformed: 0,
         }
     }
 
@@ -112,7 +114,12 @@ impl Agent {
 
     /// How many datagrams and messages came in so far that were no valid SIP.
     pub fn malformed(&self) -> u64 {
-        self.malformed
+        self.exchange.guard.counters.malformed
+    }
+
+    /// What was kept out so far.
+    pub fn counters(&self) -> guard::Counters {
+        guard::Counters { overload: self.exchange.overload(), ..self.exchange.guard.counters }
     }
 
     /// Changes the body of our answers to OPTIONS.
@@ -210,8 +217,9 @@ impl Agent {
 
     /// How much is held.
     pub fn sizes(&self) -> Sizes {
-        let [clients, servers, sent, invites, look_ups] = self.exchange.sizes();
-        Sizes { sessions: self.sessions.len(), clients, servers, sent, invites, look_ups, outside: self.outside.len() }
+        let [clients, servers, sent, invites, look_ups, strangers] = self.exchange.sizes();
+        let (sessions, outside) = (self.sessions.len(), self.outside.len());
+        Sizes { sessions, clients, servers, sent, invites, look_ups, outside, strangers }
     }
 
     fn run_errand(&mut self, now: Instant, errand: Errand, mut found: Result<Vec<Hop>, ResolveError>) {

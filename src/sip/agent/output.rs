@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::account::AccountId;
 use super::outside::News;
+use crate::sip::guard::Admission;
 use crate::sip::header::Headers;
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::message::{Method, Status};
@@ -311,4 +312,6 @@ pub struct Invitation {
     pub source: Hop,
     /// The SDP offer; without one the answer carries ours, and theirs comes with [`Event::Confirmed`].
     pub offer: Option<Bytes>,
+    /// Why the caller was let in.
+    pub admission: Admission,
 }

@@ -87,6 +87,7 @@ impl Agent {
             }
         } else {
             line.note_peer(sent.hop.remote.ip());
+            line.note_realms(&response);
         }
         let trouble = self.exchange.trouble.clone().map_or(Failure::Transport, Failure::Untrusted);
         let timer = response.headers.get(&Name::of("Flow-Timer")).and_then(|value| value.trim().parse().ok());

@@ -1,20 +1,84 @@
-//! What is refused before any session sees it (RFC 3261 section 8.2), and OPTIONS (section 11).
+//! What is refused before any session sees it (RFC 3261 section 8.2), and OPTIONS (section 11); before that, what strangers
+//! send ([`crate::sip::guard`]).
 
+use super::Agent;
 use super::account::AccountId;
 use super::config::Unclaimed;
 use super::exchange::{ALLOWED, Exchange, push_allow};
 use super::policy::{Reliable, SessionTimerMode, SessionTimers};
 use crate::sip::body::{self, SDP};
+use crate::sip::guard::{Admission, Verdict};
 use crate::sip::header::Name;
 use crate::sip::hop::Hop;
 use crate::sip::message::{Method, Request, Response, Status};
 use crate::sip::session::too_short;
+use crate::sip::transaction::way_back;
 use crate::sip::uri::Uri;
+use crate::sip::wire::{Fault, Malformed};
+use crate::time::Instant;
 
 /// The option tags that are understood (RFC 3261 section 19.2).
 const SUPPORTED: [&str; 2] = ["100rel", "timer"];
 
+impl Agent {
+    /// May the request make state? What is not admitted is dropped and counted, or has got its answer.
+    pub(super) fn admits(&mut self, now: Instant, source: Hop, request: &Request) -> bool {
+        self.exchange.admission = Admission::Known;
+        // An ACK makes no state and has no answer.
+        if request.method == Method::Ack || self.exchange.knows(source) {
+            return true;
+        }
+        if self.session_in(request).is_some() || self.exchange.is_under_way(request) {
+            return true;
+        }
+        let Exchange { guard, random, .. } = &mut self.exchange;
+        match guard.judge(now, source.remote.ip(), request, random) {
+            Verdict::Admit(admission) => {
+                self.exchange.admission = admission;
+                true
+            }
+            Verdict::Drop => false,
+            Verdict::Answer(response) => {
+                self.exchange.answer_stateless(source, *response);
+                false
+            }
+        }
+    }
+}
+
 impl Exchange {
+    /// Does the message come from a peer of an account, or from a network that is let in?
+    fn knows(&self, source: Hop) -> bool {
+        let ip = source.remote.ip();
+        self.accounts.knows(ip) || self.guard.allows(ip)
+    }
+
+    /// What is no message is counted, and answered if it is nearly one and does not come from somebody who is ignored.
+    pub(super) fn receive_malformed(&mut self, now: Instant, source: Hop, malformed: &Malformed) {
+        if malformed.fault == Fault::Empty {
+            return;
+        }
+        let counters = &mut self.guard.counters;
+        match malformed.fault.is_size() {
+            true => counters.oversized += 1,
+            false => counters.malformed += 1,
+        }
+        let ip = source.remote.ip();
+        if self.knows(source) || self.guard.answers(now, ip) {
+            self.answer_malformed(source, malformed);
+        }
+    }
+
+    /// Sends a response of which nothing is kept (RFC 3261 section 8.2.7).
+    fn answer_stateless(&mut self, source: Hop, mut response: Response) {
+        let Ok(mut via) = response.headers.top_via() else { return };
+        via.note_source(source.remote);
+        let (hop, _) = way_back(source, &via);
+        response.headers.set_first(Name::Via, via.to_string());
+        response.headers.set(Name::Server, self.config.user_agent.as_str());
+        self.transmit(hop, response.to_bytes().into());
+    }
+
     /// The refusal of a request that this agent does not serve whatever it is about: method, Request-URI, Require and
     /// body, in the order of RFC 3261 section 8.2.
     pub(super) fn screen(&self, request: &Request) -> Result<(), Response> {

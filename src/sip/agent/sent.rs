@@ -12,7 +12,7 @@ use super::account::AccountId;
 use super::exchange::Exchange;
 use super::output::{RequestId, SessionId};
 use super::outside::OutsideId;
-use crate::sip::auth::Attempts;
+use crate::sip::auth::{self, Attempts, Challenge};
 use crate::sip::header::{CSeq, Name};
 use crate::sip::hop::Hop;
 use crate::sip::message::{Request, Response};
@@ -74,6 +74,8 @@ pub(crate) struct Sent {
     pub(super) succeeded: bool,
     /// When its first response is waited for no longer.
     pub(super) patience: Option<Instant>,
+    /// Does it go to a host of its account?
+    own: bool,
 }
 
 impl Sent {
@@ -91,6 +93,7 @@ impl Sent {
             contact: None,
             succeeded: false,
             patience: None,
+            own: false,
         })
     }
 
@@ -120,6 +123,7 @@ impl Exchange {
         if let Some(proxy) = line.and_then(|line| line.proxy_at(sent.hop)) {
             sent.request.headers.set_first(Name::Route, proxy.to_string());
         }
+        self.note_way(sent);
         let fresh = sent.attempts == Attempts::default();
         if let Some(line) = sent.account.and_then(|account| self.accounts.get_mut(account))
             && !matches!(sent.purpose, Purpose::Register(_))
@@ -132,6 +136,51 @@ impl Exchange {
         }
     }
 
+    /// Notes whether a request goes to a host of its account (RFC 3261 section 8.1.2: the first Route, else the
+    /// Request-URI); the addresses of that host are known peers from then on.
+    fn note_way(&mut self, sent: &mut Sent) {
+        let Some(line) = sent.account.and_then(|account| self.accounts.get_mut(account)) else { return };
+        let route = sent.request.headers.routes().ok().and_then(|routes| routes.into_iter().next());
+        let next = route.map_or_else(|| sent.request.uri.clone(), |route| route.uri);
+        sent.own = next.host().is_some_and(|host| line.owns(host));
+        if sent.own {
+            for hop in std::iter::once(&sent.hop).chain(&sent.rest) {
+                line.note_peer(hop.remote.ip());
+            }
+        }
+    }
+
+    /// Takes the challenges out of `response` that the account of `sent` must not answer. `None`: there is none left,
+    /// and the reason phrase of the second says why.
+    fn allowed(&mut self, sent: &Sent, response: &Response) -> Result<Response, String> {
+        let Some(line) = sent.account.and_then(|account| self.accounts.get(account)) else {
+            return Err(response.reason.clone());
+        };
+        let mut allowed = response.clone();
+        let mut withheld = None;
+        for name in [Name::WwwAuthenticate, Name::ProxyAuthenticate] {
+            allowed.headers.remove(&name);
+            for value in response.headers.values(&name) {
+                match value.as_str().parse::<Challenge>() {
+                    Ok(challenge) if !line.may_answer(&sent.request, sent.own, &challenge.realm) => {
+                        withheld = Some(challenge.realm);
+                    }
+                    _ => allowed.headers.push(name.clone(), value.clone()),
+                }
+            }
+        }
+        match withheld {
+            Some(realm)
+                if !allowed.headers.contains(&Name::WwwAuthenticate)
+                    && !allowed.headers.contains(&Name::ProxyAuthenticate) =>
+            {
+                self.guard.counters.credentials_withheld += 1;
+                Err(auth::Refused::Realm(realm).to_string())
+            }
+            _ => Ok(allowed),
+        }
+    }
+
     /// Sends a challenged request again with credentials and the CSeq number `cseq`. `Err` gives the challenge back: it
     /// is final.
     pub(super) fn answer_challenge(
@@ -139,14 +188,25 @@ impl Exchange {
         now: Instant,
         mut sent: Sent,
         cseq: u32,
-        response: Response,
+        mut response: Response,
     ) -> Result<ClientId, Response> {
+        let allowed = match self.allowed(&sent, &response) {
+            Ok(allowed) => allowed,
+            Err(why) => {
+                response.reason = why;
+                return Err(response);
+            }
+        };
         let line = sent.account.and_then(|account| self.accounts.get_mut(account));
         let Some(client) = line.and_then(|line| line.client.as_mut()) else { return Err(response) };
         let method = sent.request.method.clone();
         sent.request.headers.set(Name::CSeq, CSeq { number: cseq, method }.to_string());
-        let answered = client.answer(&mut sent.request, &response, &mut sent.attempts, &mut self.random);
-        if answered.is_err() {
+        let answered = client.answer(&mut sent.request, &allowed, &mut sent.attempts, &mut self.random);
+        if let Err(why) = answered {
+            if let auth::Refused::Weak(_) | auth::Refused::Realm(_) = why {
+                self.guard.counters.credentials_withheld += 1;
+                response.reason = why.to_string();
+            }
             return Err(response);
         }
         self.send(now, sent).map_err(|_| response)

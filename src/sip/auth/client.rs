@@ -61,6 +61,12 @@ pub enum Refused {
     /// The response has no challenge.
     #[error("the response asks for credentials without a challenge")]
     NoChallenge,
+    /// The realm is not among those of the credentials ([`Credentials::realms`]).
+    #[error("the realm \"{0}\" is not one that the account answers; allow it with --realm if it is right")]
+    Realm(String),
+    /// The algorithm is weaker than the credentials allow ([`Credentials::weakest`]).
+    #[error("the server asks for {0}, which is weaker than --digest allows")]
+    Weak(Algorithm),
     /// One challenge after the other.
     #[error("the request was challenged too often")]
     TooOften,
@@ -102,7 +108,7 @@ impl Client {
         if attempts.answers > MOST_ANSWERS {
             return Err(Refused::TooOften);
         }
-        let challenges = strongest(response)?;
+        let challenges = strongest(response, &self.credentials)?;
         let mut stale = false;
         for (name, challenge) in &challenges {
             stale |= challenge.stale;
@@ -198,7 +204,7 @@ impl Protection {
 }
 
 /// The challenge to answer of each realm, with the name of the field that answers it.
-fn strongest(response: &Response) -> Result<Vec<(Name, Challenge)>, Refused> {
+fn strongest(response: &Response, credentials: &Credentials) -> Result<Vec<(Name, Challenge)>, Refused> {
     let mut chosen: Vec<(Name, Challenge)> = Vec::new();
     let mut refusal = Refused::NoChallenge;
     for (asked, answered) in
@@ -212,6 +218,15 @@ fn strongest(response: &Response) -> Result<Vec<(Name, Challenge)>, Refused> {
                     continue;
                 }
             };
+            if credentials.realms.as_ref().is_some_and(|realms| !realms.contains(&challenge.realm)) {
+                refusal = Refused::Realm(challenge.realm);
+                continue;
+            }
+            let algorithm = challenge.algorithm.unwrap_or(Algorithm::Md5);
+            if algorithm < credentials.weakest {
+                refusal = Refused::Weak(algorithm);
+                continue;
+            }
             let strength = |challenge: &Challenge| challenge.algorithm.unwrap_or(Algorithm::Md5);
             let room = chosen.len() < MOST_REALMS;
             match chosen.iter_mut().find(|(name, known)| *name == answered && known.realm == challenge.realm) {

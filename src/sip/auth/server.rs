@@ -1,4 +1,7 @@
-//! The other side of digest authentication: challenging and verifying, for a registrar.
+//! The other side of digest authentication: challenging and verifying, for a registrar and for callers.
+//!
+//! A nonce carries its own end and proves that it is ours, so that challenges cost no memory: only one that served is
+//! remembered, with its count, and only who knows a password makes one serve.
 
 use super::{Algorithm, Authorization, Challenge, Digest, Password, Qop};
 use crate::random::Random;
@@ -6,9 +9,10 @@ use crate::sip::header::Name;
 use crate::sip::message::Request;
 use crate::sip::uri::Uri;
 use crate::time::{Duration, Instant};
-use std::collections::VecDeque;
+use sha2::{Digest as Hash, Sha256};
+use std::collections::{BTreeSet, HashMap};
 
-/// Nonces that are known at once; the oldest gives way, and its user is told that it is stale.
+/// Nonces in use that are remembered at once; the oldest gives way, and its user is told that it is stale.
 const MOST_NONCES: usize = 4096;
 
 /// Challenges requests and verifies their credentials.
@@ -18,16 +22,18 @@ pub struct Guard {
     algorithms: Vec<Algorithm>,
     qops: Vec<Qop>,
     lifetime: Duration,
-    nonces: VecDeque<Nonce>,
+    /// Signs nonces; made with the first one.
+    key: Option<[u8; 32]>,
+    /// The nonces that served, and the highest count that was accepted of each.
+    served: HashMap<Nonce, u32>,
+    /// The same by their end.
+    ends: BTreeSet<(Instant, Nonce)>,
+    /// Nonces that end before this one has are not believed any more: their counts may have been forgotten.
+    oldest: Instant,
 }
 
-#[derive(Debug)]
-struct Nonce {
-    value: String,
-    expires: Instant,
-    /// The highest nonce count that was accepted.
-    count: u32,
-}
+/// 64 random bits that tell one nonce from all others.
+type Nonce = u64;
 
 /// What came of the credentials of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +57,10 @@ impl Guard {
             algorithms: algorithms.to_vec(),
             qops: vec![Qop::Auth],
             lifetime: Duration::from_secs(300),
-            nonces: VecDeque::new(),
+            key: None,
+            served: HashMap::new(),
+            ends: BTreeSet::new(),
+            oldest: Instant::ZERO,
         }
     }
 
@@ -67,14 +76,15 @@ impl Guard {
         self
     }
 
-    /// One challenge for each algorithm, all with one new nonce of 130 random bits.
+    /// One challenge for each algorithm, all with one new nonce, which nobody can guess and nobody else can make.
     pub fn challenge(&mut self, now: Instant, stale: bool, random: &mut Random) -> Vec<Challenge> {
         self.forget(now);
-        if self.nonces.len() >= MOST_NONCES {
-            self.nonces.pop_front();
-        }
-        let nonce = random.token(26);
-        self.nonces.push_back(Nonce { value: nonce.clone(), expires: now + self.lifetime, count: 0 });
+        let key = self.key.get_or_insert_with(|| {
+            let mut key = [0; 32];
+            random.fill(&mut key);
+            key
+        });
+        let nonce = signed(key, now + self.lifetime, random.u64());
         self.algorithms
             .iter()
             .map(|algorithm| Challenge {
@@ -109,15 +119,23 @@ impl Guard {
         if !self.is_right(request, &sent, &password) {
             return Verdict::Refused;
         }
-        let Some(nonce) = self.nonces.iter_mut().find(|nonce| nonce.value == sent.nonce) else {
+        let Some((end, nonce)) = self.ours(&sent.nonce).filter(|(end, _)| *end > now && *end > self.oldest) else {
             return Verdict::Stale;
         };
         // A count that does not grow is a replay. Without qop there is none, and a nonce serves once.
         let count = sent.qop.map_or(1, |(_, count)| count);
-        if count <= nonce.count {
+        if count <= self.served.get(&nonce).copied().unwrap_or(0) {
             return Verdict::Stale;
         }
-        nonce.count = count;
+        if self.served.insert(nonce, count).is_none() {
+            self.ends.insert((end, nonce));
+        }
+        if self.served.len() > MOST_NONCES
+            && let Some((end, nonce)) = self.ends.pop_first()
+        {
+            self.served.remove(&nonce);
+            self.oldest = end;
+        }
         Verdict::Accepted { username: sent.username }
     }
 
@@ -149,11 +167,45 @@ impl Guard {
         equal(right.as_bytes(), sent.response.to_ascii_lowercase().as_bytes())
     }
 
-    fn forget(&mut self, now: Instant) {
-        while self.nonces.front().is_some_and(|nonce| nonce.expires <= now) {
-            self.nonces.pop_front();
+    /// The end and the number of a nonce of ours.
+    fn ours(&self, text: &str) -> Option<(Instant, Nonce)> {
+        let key = self.key.as_ref()?;
+        let (end, rest) = text.split_at_checked(16)?;
+        let end = Instant::from_millis(u64::from_str_radix(end, 16).ok()?);
+        let nonce = u64::from_str_radix(rest.get(..16)?, 16).ok()?;
+        equal(signed(key, end, nonce).as_bytes(), text.as_bytes()).then_some((end, nonce))
+    }
+
+    /// Drops what has ended.
+    pub fn forget(&mut self, now: Instant) {
+        while let Some((_, nonce)) = self.ends.first().filter(|(end, _)| *end <= now).copied() {
+            self.ends.pop_first();
+            self.served.remove(&nonce);
         }
     }
+
+    /// When [`Guard::forget`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.ends.first().map(|(end, _)| *end)
+    }
+
+    /// Nonces that are remembered.
+    pub fn remembered(&self) -> usize {
+        self.served.len()
+    }
+}
+
+/// The text of a nonce: when it ends, its number, and what only the holder of `key` can say about both. The hashed text
+/// has one length, so that nobody can extend it.
+fn signed(key: &[u8; 32], end: Instant, nonce: Nonce) -> String {
+    let end = u64::try_from(end.since_start().as_millis()).unwrap_or(u64::MAX);
+    let proof = Sha256::new().chain_update(key).chain_update(end.to_be_bytes()).chain_update(nonce.to_be_bytes());
+    let proof = proof.finalize();
+    let mut text = format!("{end:016x}{nonce:016x}");
+    for octet in proof.iter().take(16) {
+        text.push_str(&format!("{octet:02x}"));
+    }
+    text
 }
 
 /// Compares without telling by the time it takes where the difference is.
@@ -255,7 +307,39 @@ mod tests {
         client.answer(&mut request, &response, &mut attempts, &mut random).unwrap();
         let verdict = guard.verify(later, &request, &Name::Authorization, password_of);
         assert!(matches!(verdict, Verdict::Accepted { .. }));
-        guard.forget(Instant::from_millis(3_600_000));
-        assert!(guard.nonces.is_empty());
+        assert_eq!(guard.remembered(), 1);
+        guard.forget(guard.poll_timeout().unwrap());
+        assert_eq!((guard.remembered(), guard.poll_timeout()), (0, None));
+    }
+
+    #[test]
+    fn challenges_cost_no_memory_and_foreign_nonces_are_not_believed() {
+        let mut random = Random::from_seed(3);
+        let mut guard = Guard::new("r", &[Algorithm::Sha256]);
+        let mut other = Guard::new("r", &[Algorithm::Sha256]);
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..10_000 {
+            let challenge = guard.challenge(START, false, &mut random).remove(0);
+            assert!(seen.insert(challenge.nonce));
+        }
+        assert_eq!(guard.remembered(), 0);
+        let answered = |by: &mut Guard, random: &mut Random| {
+            let mut client = Client::new(Credentials::new("ann", "s3cret \"ü"));
+            let mut request = register();
+            let response = challenged(by, START, false, random);
+            client.answer(&mut request, &response, &mut Attempts::default(), random).unwrap();
+            request
+        };
+        let request = answered(&mut other, &mut random);
+        assert_eq!(guard.verify(START, &request, &Name::Authorization, password_of), Verdict::Stale);
+        // An older nonce than one whose count had to be forgotten cannot be replayed.
+        let first = answered(&mut guard, &mut random);
+        assert!(matches!(guard.verify(START, &first, &Name::Authorization, password_of), Verdict::Accepted { .. }));
+        for _ in 0..MOST_NONCES + 10 {
+            let request = answered(&mut guard, &mut random);
+            guard.verify(START, &request, &Name::Authorization, password_of);
+            assert!(guard.remembered() <= MOST_NONCES);
+        }
+        assert_eq!(guard.verify(START, &first, &Name::Authorization, password_of), Verdict::Stale);
     }
 }

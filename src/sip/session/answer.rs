@@ -99,6 +99,7 @@ impl Session {
             headers: invite.headers.clone(),
             source,
             offer: body::sdp(&invite.headers, &invite.body),
+            admission: std::mem::take(&mut ex.admission),
         };
         let user = invite.uri.user().map(|user| user.into_owned());
         let call_id = dialog.call_id().to_owned();

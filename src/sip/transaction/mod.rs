@@ -39,6 +39,7 @@ use super::timer::{Deadlines, Timers};
 use crate::random::Random;
 use crate::time::{Duration, Instant};
 use inbound::ServerEntry;
+pub(crate) use inbound::way_back;
 use outbound::ClientEntry;
 
 /// A request that we sent.
@@ -284,6 +285,17 @@ impl Transactions {
             Message::Request(request) => self.receive_request(now, source, request),
             Message::Response(response) => self.receive_response(now, source, response),
         }
+    }
+
+    /// Does the request repeat one that is known, or cancel it?
+    pub fn knows(&mut self, request: &Request) -> bool {
+        let Ok(via) = request.headers.top_via() else { return false };
+        let method = match request.method {
+            Method::Ack | Method::Cancel => &Method::Invite,
+            ref method => method,
+        };
+        key::server(request, &via, method, &mut self.key);
+        self.requests.contains_key(self.key.as_str())
     }
 
     /// The transport could not send to `hop`, or the connection broke. `hop.local` does not matter.

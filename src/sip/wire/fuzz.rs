@@ -22,7 +22,7 @@ pub fn fuzz(octets: &[u8]) {
             }
         }
     }
-    let mut stream = Stream::new(Limits { head_octets: 2048, fields: 64, body_octets: 2048 });
+    let mut stream = Stream::new(Limits { head_octets: 2048, fields: 64, body_octets: 2048, ..Limits::default() });
     let (first, second) = octets.split_at(octets.len() / 2);
     for piece in [first, second] {
         stream.push(piece);

@@ -58,6 +58,24 @@ pub enum Fault {
     /// The empty line after the header fields is missing.
     #[error("the empty line after the header fields is missing")]
     NoEnd,
+    /// A longer start line than read.
+    #[error("the start line is longer than {limit} octets")]
+    StartTooLong {
+        /// The limit, octets.
+        limit: usize,
+    },
+    /// A longer header field than read.
+    #[error("a header field is longer than {limit} octets")]
+    FieldTooLong {
+        /// The limit, octets.
+        limit: usize,
+    },
+    /// More Vias than hops can be.
+    #[error("there are more than {limit} Vias")]
+    TooManyHops {
+        /// The limit.
+        limit: usize,
+    },
     /// More octets of header fields than read.
     #[error("the header fields are longer than {limit} octets")]
     HeadTooLong {
@@ -83,10 +101,27 @@ impl Fault {
     pub fn status(&self) -> Status {
         match self {
             Fault::Version(_) => Status::VERSION_NOT_SUPPORTED,
-            Fault::HeadTooLong { .. } | Fault::TooManyFields { .. } => Status::MESSAGE_TOO_LARGE,
+            Fault::StartTooLong { .. } => Status::REQUEST_URI_TOO_LONG,
+            Fault::TooManyHops { .. } => Status::TOO_MANY_HOPS,
+            Fault::HeadTooLong { .. } | Fault::TooManyFields { .. } | Fault::FieldTooLong { .. } => {
+                Status::MESSAGE_TOO_LARGE
+            }
             Fault::BodyTooLong { .. } => Status::REQUEST_ENTITY_TOO_LARGE,
             _ => Status::BAD_REQUEST,
         }
+    }
+
+    /// Is the message beyond a limit of ours, rather than wrong?
+    pub fn is_size(&self) -> bool {
+        matches!(
+            self,
+            Fault::StartTooLong { .. }
+                | Fault::FieldTooLong { .. }
+                | Fault::TooManyHops { .. }
+                | Fault::HeadTooLong { .. }
+                | Fault::TooManyFields { .. }
+                | Fault::BodyTooLong { .. }
+        )
     }
 
     /// Is the end of the message unknown, so that a stream that carried it has to be closed?
@@ -99,6 +134,7 @@ impl Fault {
                 | Fault::NoEnd
                 | Fault::HeadTooLong { .. }
                 | Fault::TooManyFields { .. }
+                | Fault::TooManyHops { .. }
                 | Fault::BodyTooLong { .. }
         )
     }

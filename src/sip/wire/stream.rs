@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_hides_the_end_of_a_message_breaks_the_stream() {
-        let small = Limits { head_octets: 400, fields: 20, body_octets: 10 };
+        let small = Limits { head_octets: 400, fields: 20, body_octets: 10, ..Limits::default() };
         for (octets, status) in [
             (format!("{OPTIONS}\r\nwhatever"), 400),
             (format!("{OPTIONS}Content-Length: -1\r\n\r\n"), 400),
