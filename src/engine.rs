@@ -10,6 +10,7 @@
 //! Inputs and commands change state at once; what they lead to comes out of [`Engine::poll_output`] in order.
 
 mod address;
+mod explanation;
 mod outside;
 mod vocabulary;
 
@@ -396,7 +397,8 @@ impl Engine {
 
     fn registration(&self, account: AccountId, state: registration::State) -> Registration {
         let aor = self.accounts.get(account.0 as usize).map(|account| bare(&account.aor)).unwrap_or_default();
-        Registration { account, aor, state }
+        let explanation = self.explanation(account, &state);
+        Registration { account, aor, state, explanation }
     }
 
     fn open(&mut self, now: Instant, id: CallId, session: SessionId, start: impl FnOnce(&mut Desk<'_>) -> Call) {

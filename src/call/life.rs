@@ -301,6 +301,7 @@ impl Call {
         let code = status.map(|status| status.0);
         self.note_peer(headers);
         self.note_cause(headers);
+        self.note_explanation(by, status, reason, headers);
         let record = &mut self.record;
         record.ended_at = Some(desk.wall.at(desk.now));
         record.ended_by = Some(ended_by);

@@ -2,6 +2,7 @@
 
 mod change;
 mod discarded;
+pub mod explain;
 mod inbound;
 mod inside;
 mod kept;

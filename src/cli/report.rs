@@ -119,9 +119,13 @@ impl Reporter {
             }
             RegistrationState::Failed { failure, failures, next, .. } => {
                 let wait = next.since(now).as_secs();
-                let fields = json!({"account": aor, "reason": failure.to_string(), "sip_code": code(failure),
+                let fields = json!({"account": aor, "reason": failure.to_string(), "explanation": registration.explanation, "sip_code": code(failure),
                     "failures": failures, "next_attempt_in": wait});
-                self.event("registration.failed", fields, &format!("registration of {aor} failed: {failure}"));
+                self.event(
+                    "registration.failed",
+                    fields,
+                    &format!("registration of {aor} failed: {failure}{}", because(registration)),
+                );
             }
             RegistrationState::Unregistered => {
                 self.event("registration.unregistered", json!({"account": aor}), &format!("unregistered {aor}"));
@@ -207,6 +211,15 @@ fn code(failure: &Failure) -> Option<u16> {
     }
 }
 
+/// The explanation, where it says more than the failure.
+fn because(registration: &Registration) -> String {
+    let code = match &registration.state {
+        RegistrationState::Failed { failure, .. } => code(failure),
+        _ => None,
+    };
+    registration.explanation.as_ref().filter(|_| code.is_some()).map(|why| format!("\n{why}")).unwrap_or_default()
+}
+
 /// State, timer, codec, MOS, loss.
 fn live_line(record: &Record, clock: &Clock) -> String {
     let now = clock.wall().at(clock.now());
@@ -245,6 +258,11 @@ fn ended(record: &Record) -> String {
     // What the far end says about it (RFC 3261 section 20.43).
     if let Some(warning) = record.metadata.get("warning").and_then(Value::as_str) {
         text += &format!(" - {}", warning.split('"').nth(1).unwrap_or(warning));
+    }
+    if let Some(why) = record.metadata.get("explanation").and_then(Value::as_str)
+        && !text.contains(why)
+    {
+        text += &format!("\n{why}");
     }
     if record.answered_at.is_some() {
         text += &format!("\n{}", quality_table(&record.quality));

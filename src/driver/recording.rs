@@ -101,7 +101,9 @@ pub(super) fn registration(recorder: &mut Recorder, now: Instant, registration: 
         State::Registered { contact, granted, .. } => {
             (format!("registered for {} s as {contact}", granted.as_secs()), None)
         }
-        State::Failed { failure, .. } => ("failed".to_owned(), Some(failure.to_string())),
+        State::Failed { failure, .. } => {
+            ("failed".to_owned(), registration.explanation.clone().or_else(|| Some(failure.to_string())))
+        }
     };
     recorder.registration(now, &registration.aor, &outcome, explanation.as_deref());
 }

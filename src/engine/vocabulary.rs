@@ -108,6 +108,8 @@ pub struct Registration {
     pub aor: String,
     /// How it stands.
     pub state: registration::State,
+    /// Why it failed and what to change, in a sentence.
+    pub explanation: Option<String>,
 }
 
 /// Why a command was not taken.

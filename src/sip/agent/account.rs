@@ -11,6 +11,8 @@ use crate::sip::auth::{self, Algorithm, Credentials, Password};
 use crate::sip::header::Header;
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::identity::{self, same_number};
+use crate::sip::message::Response;
+use crate::sip::name_addr::NameAddr;
 use crate::sip::registration::{Registration, State};
 use crate::sip::uri::Uri;
 use crate::time::Instant;
@@ -129,6 +131,8 @@ pub(crate) struct Line {
     /// Answers the challenges to its calls; none without a password.
     pub(crate) client: Option<auth::Client>,
     pub(crate) registration: Option<Registration>,
+    /// The last answer of the registrar, if it was no.
+    pub(crate) refusal: Option<Box<Response>>,
     /// The deadline of the registration that the agent has noted.
     pub(crate) noted: Option<Instant>,
     /// The ways to the registrar or proxy, while they are good, and when they were looked up.
@@ -160,6 +164,7 @@ impl Accounts {
             contact_user,
             client: None,
             registration: None,
+            refusal: None,
             noted: None,
             ways: Vec::new(),
             looked_up: Instant::ZERO,

@@ -52,6 +52,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::guard;
 use super::hop::Hop;
+use super::message::Response;
 use super::registration;
 use super::session::Session;
 use super::timer::Deadlines;
@@ -145,6 +146,11 @@ impl Agent {
     /// Where the registration of an account stands.
     pub fn registration(&self, id: AccountId) -> Option<registration::State> {
         self.exchange.accounts.get(id).map(|line| line.state())
+    }
+
+    /// The last answer of the registrar of an account, if it was no.
+    pub fn refusal(&self, id: AccountId) -> Option<&Response> {
+        self.exchange.accounts.get(id)?.refusal.as_deref()
     }
 
     /// The Call-ID of a session.

@@ -75,6 +75,7 @@ impl Agent {
         }
         let Some(sent) = self.exchange.forget(id) else { return };
         let Some(line) = self.exchange.accounts.get_mut(account) else { return };
+        line.refusal = (source.is_some() && !response.status.is_success()).then(|| Box::new(response.clone()));
         if source.is_none() || response.status == Status::SERVICE_UNAVAILABLE {
             line.ways.retain(|way| *way != sent.hop);
             self.exchange.punish(now, sent.hop, &response);
