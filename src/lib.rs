@@ -25,6 +25,7 @@ pub mod call;
 pub mod carrier;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod driver;
 pub mod engine;
 pub mod loopback;

@@ -21,8 +21,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("phone", &["trace", "driver", "store", "audio", "engine", "call", "media", "net", "sip"]),
     ("loopback", &["phone", "sip", "net", "driver"]),
     ("carrier", &[]),
+    ("doctor", &["phone", "trace", "driver", "net", "audio", "call", "sip"]),
     ("config", &["carrier", "trace", "audio", "call", "media", "sip", "phone", "engine", "store", "net"]),
-    ("cli", &["trace", "phone", "config", "store", "loopback", "audio", "media", "call", "engine", "sip", "driver"]),
+    (
+        "cli",
+        &[
+            "doctor", "trace", "phone", "config", "store", "loopback", "audio", "media", "call", "engine", "sip",
+            "driver",
+        ],
+    ),
     ("main", &["cli"]),
 ];
 

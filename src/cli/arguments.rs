@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use super::doctor::DoctorArguments;
 use super::outside::WatchFlags;
 use super::trace::{TraceArguments, TraceFlags};
 use crate::audio::{Sink, Source};
@@ -47,6 +48,8 @@ pub(super) enum Verb {
     Quality(QualityArguments),
     /// Shows the call log
     History(HistoryArguments),
+    /// Examines an account: names, transports, registration, address translation, a test call
+    Doctor(Box<DoctorArguments>),
     /// Shows what was said on the wire: every call and registration leaves a trace
     Trace(TraceArguments),
     /// Lists the sound devices

@@ -7,6 +7,7 @@ mod call_log;
 mod config;
 mod demo;
 mod devices;
+mod doctor;
 mod exit;
 pub mod history;
 mod outside;
@@ -61,6 +62,7 @@ pub fn run() -> ExitCode {
         },
         Verb::Run(verb) => block_on(run::run(verb, arguments.db, reporter)),
         Verb::Config(verb) => config::run(&verb, &reporter),
+        Verb::Doctor(verb) => block_on(doctor::run(verb, arguments.db, reporter)),
         Verb::Devices => devices::run(&reporter),
     }
     .into()

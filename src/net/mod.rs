@@ -19,7 +19,7 @@ pub use bind::{BindConfig, BindError, Bound};
 pub use failure::Failure;
 pub use interfaces::local_towards;
 pub use limits::{Limits, Traffic};
-pub use resolve::{Dns, ResolveError, Resolver};
+pub use resolve::{Dns, ResolveError, Resolver, Steps};
 pub use rtp_ports::{PortPair, PortRange, PortRangeError, PortsError, RtpPorts};
 pub use tls::{Tls, TlsError, TlsSettings};
 pub use transports::{Inbox, Incoming, Now, Transports};

@@ -187,6 +187,10 @@ impl Recorder {
         }
         let owner = Owner::Registration(aor.to_owned());
         let recording = self.registrations.entry(aor.to_owned()).or_insert_with(|| Recording::of_account(aor));
+        if outcome == "unregistered" && recording.head.outcome.starts_with("failed") {
+            // Giving up after a failure is no news: the failure is what explains.
+            return;
+        }
         let kind = |outcome: &str| outcome.split([' ', ':']).next().map(str::to_owned);
         let changed = kind(&recording.head.outcome) != kind(outcome);
         recording.head.outcome = outcome.to_owned();

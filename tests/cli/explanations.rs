@@ -49,8 +49,7 @@ fn nobody_there_says_what_to_check() {
     assert!(explanation.contains("127.0.0.1") && explanation.contains("check the address"), "{explanation}");
     let domain = Domain::start();
     let aor = domain.aor("ann");
-    let stranger =
-        home.run(&["call", "nobody", "--aor", &aor, "--source", "silence", "--sink", "null", "--json"]);
+    let stranger = home.run(&["call", "nobody", "--aor", &aor, "--source", "silence", "--sink", "null", "--json"]);
     let explanation = stranger.ended()[0]["metadata"]["explanation"].as_str().unwrap().to_owned();
     assert!(explanation.starts_with("404 from 127.0.0.1") && explanation.contains("check the number"), "{explanation}");
 }

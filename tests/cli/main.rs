@@ -7,6 +7,7 @@ mod calls;
 mod config;
 mod demo;
 mod disk;
+mod doctor;
 mod explanations;
 mod failures;
 mod history;

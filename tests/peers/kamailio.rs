@@ -85,6 +85,9 @@ onreply_route[MEDIA] {
 "#;
 
 /// Has media go through rtpengine, plain towards the callee whatever the caller wants.
+/// A block without a statement is a syntax error to Kamailio 5.6.
+const NOTHING: &str = "$var(relay) = 0;";
+
 const MODULES: &str = r#"loadmodule "rtpengine.so"
 modparam("rtpengine", "rtpengine_sock", "udp:@CONTROL@")
 "#;
@@ -116,9 +119,9 @@ impl Kamailio {
         let address = SocketAddr::new(ip, free_port(ip));
         let config = directory.path().join("kamailio.cfg");
         let text = CONFIG.replace("@ADDRESS@", &address.to_string()).replace("@ALGORITHM@", algorithm);
-        let relay = if media.is_some() { r#"rtpengine_manage("RTP/AVP replace-origin");"# } else { "" };
+        let relay = if media.is_some() { r#"rtpengine_manage("RTP/AVP replace-origin");"# } else { NOTHING };
         let modules = media.as_ref().map(|media| MODULES.replace("@CONTROL@", &media.control.to_string()));
-        let back = if media.is_some() { r#"rtpengine_manage("replace-origin");"# } else { "" };
+        let back = if media.is_some() { r#"rtpengine_manage("replace-origin");"# } else { NOTHING };
         let text = text
             .replace("@RELAY@", relay)
             .replace("@RELAY_BACK@", back)

@@ -5,6 +5,7 @@
 
 mod baresip;
 mod digits;
+mod doctor;
 mod inbound;
 mod kamailio;
 mod outbound;

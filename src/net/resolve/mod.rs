@@ -8,7 +8,10 @@
 
 mod names;
 mod order;
+mod steps;
 mod trust;
+
+pub use steps::Steps;
 
 use super::bind::Bound;
 use super::connections::Connections;

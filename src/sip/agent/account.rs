@@ -12,7 +12,6 @@ use crate::sip::header::Header;
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::identity::{self, same_number};
 use crate::sip::message::Response;
-use crate::sip::name_addr::NameAddr;
 use crate::sip::registration::{Registration, State};
 use crate::sip::uri::Uri;
 use crate::time::Instant;

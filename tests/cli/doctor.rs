@@ -1,0 +1,94 @@
+//! `sidetone doctor` on accounts that are well, and on accounts that are not.
+
+use crate::process::{Domain, Home, Outcome, PASSWORD, Running, closed_port};
+use serde_json::Value;
+
+/// The findings of a check.
+#[track_caller]
+fn findings(outcome: &Outcome, check: &str) -> Vec<Value> {
+    let all = outcome.objects().into_iter().filter(|event| event["event"] == "doctor.finding");
+    all.filter(|finding| finding["check"] == check).collect()
+}
+
+#[track_caller]
+fn marks(outcome: &Outcome, check: &str) -> Vec<String> {
+    findings(outcome, check).iter().map(|finding| finding["mark"].as_str().unwrap().to_owned()).collect()
+}
+
+fn examine(home: &Home, password: &str, arguments: &[&str]) -> Outcome {
+    let mut all = vec!["doctor", "--json"];
+    all.extend(arguments);
+    let mut command = home.command(&all);
+    command.env("SIDETONE_PASSWORD", password);
+    let outcome = Running::start(&mut command).finish();
+    assert!(!(outcome.out.clone() + &outcome.err).contains(PASSWORD), "{outcome:?}");
+    outcome
+}
+
+#[test]
+fn a_healthy_account_is_found_well_and_its_test_call_is_measured() {
+    let (domain, home, theirs) = (Domain::start(), Home::new(), Home::new());
+    let bob = domain.bob(&theirs, &["--source", "echo", "--max-calls", "1"]);
+    let aor = domain.aor("ann");
+    let well = examine(&home, PASSWORD, &["--aor", &aor, "--call", "bob", "--codec", "pcmu"]);
+    assert_eq!(well.code, 0, "{well:?}");
+    assert_eq!((marks(&well, "udp"), marks(&well, "tcp")), (vec!["ok".to_owned()], vec!["ok".to_owned()]));
+    // The domain offers two algorithms; the strongest was answered.
+    let challenges = findings(&well, "challenge");
+    assert_eq!(challenges.len(), 2, "{challenges:?}");
+    assert_eq!(
+        (&challenges[0]["details"]["realm"], &challenges[0]["details"]["algorithm"]),
+        (&"loopback".into(), &"SHA-256".into())
+    );
+    assert_eq!(challenges[0]["details"]["qop"], "auth");
+    assert_eq!((marks(&well, "registration"), marks(&well, "nat")), (vec!["ok".to_owned()], vec!["ok".to_owned()]));
+    let call = findings(&well, "call");
+    let texts: Vec<&str> = call.iter().map(|finding| finding["text"].as_str().unwrap()).collect();
+    assert!(texts[0].contains("answered: PCMU"), "{texts:?}");
+    assert!(texts.iter().any(|text| text.starts_with("heard ")), "{texts:?}");
+    assert!(texts.iter().any(|text| text.contains("sound comes back at -")), "{texts:?}");
+    assert!(call[0]["details"]["quality"]["inbound"]["packets"].as_u64().unwrap() > 100, "{call:?}");
+    assert_eq!(bob.finish().ended()[0]["status"], "completed");
+    // It left nothing in the call log, but a trace of what it did.
+    assert!(home.history(&[]).is_empty());
+    let shown = home.run(&["trace", "ladder", "last"]);
+    assert!(shown.out.contains("INVITE") && shown.out.contains("BYE"), "{}", shown.out);
+}
+
+#[test]
+fn a_wrong_password_is_named_as_what_it_is() {
+    let (domain, home) = (Domain::start(), Home::new());
+    let aor = domain.aor("ann");
+    let ill = examine(&home, "wrong", &["--aor", &aor, "--call", "bob"]);
+    assert_eq!(ill.code, 1, "{ill:?}");
+    assert_eq!(marks(&ill, "udp"), ["ok"]);
+    let registration = findings(&ill, "registration").remove(0);
+    assert_eq!(registration["mark"], "fail");
+    assert!(registration["text"].as_str().unwrap().contains("did not accept user name and password"), "{registration}");
+    assert!(registration["remedy"].as_str().unwrap().contains("--auth-user"), "{registration}");
+    assert!(findings(&ill, "call")[0]["text"].as_str().unwrap().contains("no test call"), "{ill:?}");
+    let human = home.command(&["doctor", "--aor", &aor]).env("SIDETONE_PASSWORD", "wrong").output().unwrap();
+    let text = String::from_utf8(human.stdout).unwrap();
+    assert!(
+        text.contains("FAIL  registration") && text.contains("-> check --auth-user") && text.contains("1 failed"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_dead_port_and_a_name_that_does_not_exist_are_told_apart() {
+    let home = Home::new();
+    let aor = format!("sip:ann@127.0.0.1:{}", closed_port());
+    let dead = examine(&home, PASSWORD, &["--aor", &aor, "--transport", "tcp"]);
+    assert_eq!(dead.code, 1, "{dead:?}");
+    let tcp = findings(&dead, "tcp").remove(0);
+    assert!(tcp["mark"] == "fail" && tcp["remedy"].as_str().unwrap().contains("firewall"), "{tcp}");
+    assert_eq!((marks(&dead, "dns"), marks(&dead, "registration")), (vec!["ok".to_owned()], vec!["fail".to_owned()]));
+
+    let unknown = examine(&home, PASSWORD, &["--aor", "sip:ann@nowhere.invalid"]);
+    assert_eq!(unknown.code, 1, "{unknown:?}");
+    assert!(marks(&unknown, "dns").contains(&"fail".to_owned()), "{unknown:?}");
+    assert!(findings(&unknown, "tcp").is_empty(), "there is nothing to connect to");
+    let no_account = home.run(&["doctor"]);
+    assert_eq!(no_account.code, 8, "{no_account:?}");
+}
