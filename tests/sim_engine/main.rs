@@ -1,6 +1,7 @@
 //! Two engines in virtual time: a link between them, media that is only pretended, and the records that come out.
 #![allow(unreachable_pub, reason = "the modules are one test program")]
 
+mod carriers;
 mod hold;
 mod identity;
 mod media;
