@@ -4,6 +4,7 @@ mod shared;
 
 use sidetone::media::codec::Decoder;
 use sidetone::media::codec::g711::Law;
+use sidetone::media::codec::g722;
 use sidetone::media::dtmf::Incoming;
 use sidetone::media::packet::Packet;
 use sidetone::media::plan::Codec;
@@ -121,4 +122,24 @@ fn digits_are_heard_once_each() {
         }
     }
     assert!(cases >= 10, "{cases} cases");
+}
+
+/// The first three seconds of the ITU-T's own test of G.722, to the bit, both ways.
+#[test]
+fn g722_agrees_with_the_itu() {
+    let Some(folder) = shared::vectors("g722") else { return };
+    let read = |file: &str| shared::octets(&folder.join(file));
+    let samples = |octets: Vec<u8>| -> Vec<i16> {
+        octets.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+    };
+    let (sent, codes) = (samples(read("itu-inpsp-first3s.s16le")), read("itu-codsp-first3s.g722"));
+    let mut coded = Vec::new();
+    g722::Encoder::default().encode_into(&sent, &mut coded);
+    assert_eq!(coded.iter().zip(&codes).position(|(ours, theirs)| ours != theirs), None);
+    assert_eq!(coded.len(), codes.len());
+    let mut heard = Vec::new();
+    g722::Decoder::default().decode_into(&codes, &mut heard);
+    let expected = samples(read("itu-outsp1-first3s.s16le"));
+    let wrong = heard.iter().zip(&expected).position(|(ours, theirs)| ours != theirs);
+    assert_eq!((wrong, heard.len()), (None, expected.len()));
 }

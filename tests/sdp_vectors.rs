@@ -144,17 +144,17 @@ fn every_description_gets_its_answer() {
         ("rtpengine-answer-bundle-webrtc.sdp", Off, V6, "opus 114 sendrecv plain 0"),
         ("rtpengine-hold-sendonly.sdp", Off, V4, "PCMA 8 recvonly plain 0"),
         ("rtpengine-ice-offer.sdp", Off, V4, "PCMU 0 sendrecv plain 0"),
-        ("rtpengine-ims-precondition-amr.sdp", Off, V4, "PCMU 0 sendrecv plain 0"),
+        ("rtpengine-ims-precondition-amr.sdp", Off, V4, "G722 9 sendrecv plain 0"),
         ("rtpengine-many-session-lines.sdp", Off, V4, "PCMA 8 sendrecv plain 0"),
         // The SAVP stream has AEAD_AES_256_GCM only; the AVP stream is offered beside it.
-        ("rtpengine-osrtp-duplicate-mid.sdp", Off, V4, "PCMU 0 sendrecv plain 1"),
-        ("rtpengine-osrtp-duplicate-mid.sdp", Optional, V4, "PCMU 0 sendrecv plain 1"),
+        ("rtpengine-osrtp-duplicate-mid.sdp", Off, V4, "G722 9 sendrecv plain 1"),
+        ("rtpengine-osrtp-duplicate-mid.sdp", Optional, V4, "G722 9 sendrecv plain 1"),
         ("rtpengine-osrtp-duplicate-mid.sdp", Required, V4, "488 306"),
         ("rtpengine-sdes-four-suites.sdp", Off, V4, "488 302"),
         ("rtpengine-sdes-four-suites.sdp", Optional, V4, "PCMU 0 sendrecv AES_CM_128_HMAC_SHA1_80 0"),
         ("rtpengine-sdes-four-suites.sdp", Required, V4, "PCMU 0 sendrecv AES_CM_128_HMAC_SHA1_80 0"),
         ("rtpengine-t38-offer.sdp", Off, V4, "488 304"),
-        ("sdptransform-bfcp.sdp", Off, V4, "488 305"),
+        ("sdptransform-bfcp.sdp", Off, V4, "G722 9 sendrecv plain 0"),
         ("sdptransform-icelite.sdp", Optional, V4, "488 306"),
         ("sdptransform-jsep.sdp", Optional, V4, "488 302"),
         ("sdptransform-normal.sdp", Off, V4, "488 302"),
@@ -185,7 +185,7 @@ fn every_description_gets_its_answer() {
     let plan = verdict(&octets, Off, V4).1.unwrap();
     assert_eq!(plan.remote_rtcp, "10.42.44.243:30323".parse().unwrap());
     assert_eq!(plan.receive_events, [TelephoneEvent { payload_type: 100, clock_rate: 8_000 }]);
-    assert_eq!(plan.receive, [(0, Codec::Pcmu), (8, Codec::Pcma)]);
+    assert_eq!(plan.receive, [(9, Codec::G722), (0, Codec::Pcmu), (8, Codec::Pcma)]);
 }
 
 #[test]

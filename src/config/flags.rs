@@ -72,7 +72,7 @@ pub struct AccountFlags {
 /// What calls may use.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct MediaFlags {
-    /// Codecs in order of preference; the account's, or opus,pcmu,pcma when absent
+    /// Codecs in order of preference; the account's, or opus,g722,pcmu,pcma when absent
     #[arg(long, value_name = "LIST")]
     pub codec: Option<String>,
     /// Encryption of media: off, optional or required; the account's, or off when absent

@@ -12,19 +12,22 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law, static payload type 8 (RFC 3551).
     Pcma,
+    /// G.722 at 64 kbit/s, static payload type 9; 16 kHz audio on an RTP clock of 8000 (RFC 3551 section 4.5.2).
+    G722,
     /// Opus, RTP clock 48000 (RFC 7587).
     Opus,
 }
 
 impl Codec {
     /// Every codec, in the default order of preference.
-    pub const ALL: [Codec; 3] = [Codec::Opus, Codec::Pcmu, Codec::Pcma];
+    pub const ALL: [Codec; 4] = [Codec::Opus, Codec::G722, Codec::Pcmu, Codec::Pcma];
 
     /// The encoding name of its rtpmap (RFC 4855: compared without case).
     pub const fn name(self) -> &'static str {
         match self {
             Codec::Pcmu => "PCMU",
             Codec::Pcma => "PCMA",
+            Codec::G722 => "G722",
             Codec::Opus => "opus",
         }
     }
@@ -32,7 +35,7 @@ impl Codec {
     /// RTP clock rate in Hz.
     pub const fn clock_rate(self) -> u32 {
         match self {
-            Codec::Pcmu | Codec::Pcma => 8_000,
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => 8_000,
             Codec::Opus => 48_000,
         }
     }
@@ -41,6 +44,7 @@ impl Codec {
     pub const fn sample_rate(self) -> u32 {
         match self {
             Codec::Pcmu | Codec::Pcma => 8_000,
+            Codec::G722 => 16_000,
             Codec::Opus => 48_000,
         }
     }
@@ -50,6 +54,7 @@ impl Codec {
         match self {
             Codec::Pcmu => Some(0),
             Codec::Pcma => Some(8),
+            Codec::G722 => Some(9),
             Codec::Opus => None,
         }
     }
@@ -63,7 +68,7 @@ impl fmt::Display for Codec {
 
 /// A codec name that Sidetone does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown codec \"{0}\"; known are opus, pcmu and pcma")]
+#[error("unknown codec \"{0}\"; known are opus, g722, pcmu and pcma")]
 pub struct UnknownCodec(pub String);
 
 impl FromStr for Codec {

@@ -308,7 +308,7 @@ fn probation(plan: &Plan) -> Probation {
 /// What one direction takes with its RTP, UDP and IP headers, bit/s.
 fn bandwidth(plan: &Plan, config: &Config) -> u32 {
     let payload = match plan.encoding.codec {
-        Codec::Pcmu | Codec::Pcma => 64_000,
+        Codec::Pcmu | Codec::Pcma | Codec::G722 => 64_000,
         Codec::Opus => plan.encoding.opus.max_average_bitrate.unwrap_or(u32::MAX).min(config.opus.bitrate),
     };
     let packet_time = codec::packet_time(plan.encoding.codec, plan.encoding.packet_time);

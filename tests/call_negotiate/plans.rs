@@ -117,7 +117,7 @@ fn answers_to_our_offer() {
         .plan;
     assert_eq!((plan.encoding.codec, plan.encoding.payload_type), (Codec::Pcma, 8));
     assert_eq!(plan.encoding.packet_time, Duration::from_millis(30));
-    assert_eq!(plan.receive, [(8, Codec::Pcma), (96, Codec::Opus)]);
+    assert_eq!(plan.receive, [(8, Codec::Pcma), (96, Codec::Opus), (9, Codec::G722)]);
     assert_eq!(plan.send_event, Some(TelephoneEvent { payload_type: 126, clock_rate: 8_000 }));
     assert_eq!(plan.receive_events, [TelephoneEvent { payload_type: 101, clock_rate: 8_000 }]);
     assert!(plan.rtcp_mux && plan.remote_rtcp == plan.remote_rtp && plan.srtp.is_none());
@@ -142,7 +142,7 @@ fn answers_to_our_offer() {
     assert_eq!(call.answered("m=audio 0 RTP/AVP 96"), Err(Rejected::Refused));
     assert_eq!(call.answered("m=video 5 RTP/AVP 96"), Err(Rejected::Refused));
     assert_eq!(call.answered(""), Err(Rejected::Refused));
-    assert!(matches!(call.answered("m=audio 5000 RTP/AVP 9"), Err(Rejected::NoCodec { .. })));
+    assert!(matches!(call.answered("m=audio 5000 RTP/AVP 18"), Err(Rejected::NoCodec { .. })));
     assert!(call.negotiation.answered(b"nonsense").is_err());
     assert_eq!(call.negotiation.plan(), Some(&again.plan), "a bad answer changes nothing");
     assert_eq!(Call::new(local()).answered("m=audio 5000 RTP/AVP 0"), Err(Rejected::NoOffer));

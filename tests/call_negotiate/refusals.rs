@@ -13,13 +13,13 @@ fn refusals_have_status_warning_and_remedy() {
             &off,
             "m=audio 5000 RTP/AVP 18 3 99\na=rtpmap:99 i\"LBC/8000",
             305,
-            "line 6: no codec in common: the far end has G729/8000, GSM/8000, iLBC/8000, we have opus, PCMU, PCMA; enable one of them on both sides",
+            "line 6: no codec in common: the far end has G729/8000, GSM/8000, iLBC/8000, we have opus, G722, PCMU, PCMA; enable one of them on both sides",
         ),
         (
             &off,
             "m=audio 5000 RTP/AVP",
             305,
-            "line 6: no codec in common: the far end has none, we have opus, PCMU, PCMA; enable one of them on both sides",
+            "line 6: no codec in common: the far end has none, we have opus, G722, PCMU, PCMA; enable one of them on both sides",
         ),
         (
             &off,

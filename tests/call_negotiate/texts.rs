@@ -12,8 +12,8 @@ fn our_offer_is_this_text() {
     let session = text.split(' ').nth(1).unwrap().to_owned();
     assert!(session.parse::<i32>().unwrap() >= 0);
     let expected = format!(
-        "v=0\no=- {session} 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 4000 RTP/AVP 96 0 8 97 101\n\
-         a=rtpmap:96 opus/48000/2\na=fmtp:96 useinbandfec=1\na=rtpmap:0 PCMU/8000\na=rtpmap:8 PCMA/8000\n\
+        "v=0\no=- {session} 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 4000 RTP/AVP 96 9 0 8 97 101\n\
+         a=rtpmap:96 opus/48000/2\na=fmtp:96 useinbandfec=1\na=rtpmap:9 G722/8000\na=rtpmap:0 PCMU/8000\na=rtpmap:8 PCMA/8000\n\
          a=rtpmap:97 telephone-event/48000\na=fmtp:97 0-16\na=rtpmap:101 telephone-event/8000\na=fmtp:101 0-16\n\
          a=ptime:20\na=rtcp-mux\na=sendrecv"
     );

@@ -116,7 +116,7 @@ fn config(ip: IpAddr, sip: SocketAddr, control: SocketAddr, directory: &Path, op
     .into_iter()
     .find(|path| Path::new(path).is_dir())
     .unwrap_or("/usr/lib/baresip/modules");
-    let loaded = ["g711", "opus", "aufile", "aubridge", "sndfile", "srtp", "account", "menu", "ctrl_tcp"]
+    let loaded = ["g711", "g722", "opus", "aufile", "aubridge", "sndfile", "srtp", "account", "menu", "ctrl_tcp"]
         .map(|module| format!("module {module}.so\n"))
         .concat();
     format!(

@@ -28,6 +28,8 @@ const OPUS: Way = Way { codec: "opus", theirs: "opus/48000/2", transport: "udp",
 const PCMU: Way = Way { codec: "pcmu", theirs: "pcmu/8000/1", transport: "udp", srtp: false, waveform: true };
 const PCMA: Way = Way { codec: "pcma", theirs: "pcma/8000/1", transport: "tcp", srtp: false, waveform: true };
 
+const G722: Way = Way { codec: "g722", theirs: "G722/16000/1", transport: "udp", srtp: false, waveform: true };
+
 fn peers_are_installed() -> bool {
     installed("kamailio") && installed("baresip")
 }
@@ -92,7 +94,11 @@ fn far_end(kamailio: &Kamailio, way: &Way) -> Baresip {
         codecs: way.theirs,
         media_encryption: way.srtp.then_some("srtp-mand"),
         plays: "answerer.wav",
-        rate: if way.waveform { 8_000 } else { 48_000 },
+        rate: match way.codec {
+            "opus" => 48_000,
+            "g722" => 16_000,
+            _ => 8_000,
+        },
     })
 }
 
@@ -151,6 +157,11 @@ fn we_call_baresip_with_pcmu() {
 #[test]
 fn we_call_baresip_with_pcma_over_tcp() {
     call(&PCMA);
+}
+
+#[test]
+fn we_call_baresip_with_g722() {
+    call(&G722);
 }
 
 #[test]

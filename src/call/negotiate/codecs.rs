@@ -56,6 +56,7 @@ impl Meaning {
         match self {
             Meaning::Audio(Codec::Pcmu) => 0,
             Meaning::Audio(Codec::Pcma) => 8,
+            Meaning::Audio(Codec::G722) => 9,
             Meaning::Audio(Codec::Opus) => 96,
             Meaning::Event(48_000) => 97,
             // The number that nearly everyone uses, and some expect.
@@ -254,7 +255,7 @@ pub(super) fn packet_time(codec: Codec, wished: Option<u32>, most: Option<u32>, 
     let own = u32::try_from(own.as_millis()).unwrap_or(u32::MAX);
     let asked = wished.unwrap_or(own).min(most.unwrap_or(u32::MAX));
     let lengths: &[u32] = match codec {
-        Codec::Pcmu | Codec::Pcma => &[10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120],
+        Codec::Pcmu | Codec::Pcma | Codec::G722 => &[10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120],
         // Frame lengths of RFC 6716 section 2.1.4 from 10 ms on.
         Codec::Opus => &[10, 20, 40, 60],
     };

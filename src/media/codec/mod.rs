@@ -7,6 +7,7 @@
 //! ```
 
 pub mod g711;
+pub mod g722;
 pub mod opus;
 
 use crate::media::plan::{Codec, Encoding};
@@ -45,7 +46,7 @@ pub enum Encoded {
 /// Packet times that `codec` can send, in ms, ascending: 10 to 60 (RFC 3551 section 4.2, RFC 6716 section 2.1.4).
 const fn packet_times(codec: Codec) -> &'static [u64] {
     match codec {
-        Codec::Pcmu | Codec::Pcma => &[10, 20, 30, 40, 50, 60],
+        Codec::Pcmu | Codec::Pcma | Codec::G722 => &[10, 20, 30, 40, 50, 60],
         // Opus frames are 10, 20, 40 or 60 ms long.
         Codec::Opus => &[10, 20, 40, 60],
     }
@@ -67,6 +68,8 @@ pub fn samples(time: Duration, rate: u32) -> usize {
 pub enum Encoder {
     /// G.711.
     G711(Law),
+    /// G.722.
+    G722(Box<g722::Encoder>),
     /// Opus (boxed: its state outweighs everything else).
     Opus(Box<opus::Encoder>),
 }
@@ -80,6 +83,7 @@ impl Encoder {
         Ok(match encoding.codec {
             Codec::Pcmu => Encoder::G711(Law::Mu),
             Codec::Pcma => Encoder::G711(Law::A),
+            Codec::G722 => Encoder::G722(Box::default()),
             Codec::Opus => Encoder::Opus(Box::new(opus::Encoder::new(&encoding.opus, settings)?)),
         })
     }
@@ -94,6 +98,10 @@ impl Encoder {
                 law.encode_into(audio, out);
                 Ok(Encoded::Payload)
             }
+            Encoder::G722(g722) => {
+                g722.encode_into(audio, out);
+                Ok(Encoded::Payload)
+            }
             Encoder::Opus(opus) => opus.encode(audio, out),
         }
     }
@@ -101,7 +109,7 @@ impl Encoder {
     /// Tells how much of what we send gets lost (0.0 to 1.0), as the far end's RTCP reports it.
     pub fn expect_loss(&mut self, fraction: f64) {
         match self {
-            Encoder::G711(_) => {}
+            Encoder::G711(_) | Encoder::G722(_) => {}
             Encoder::Opus(opus) => opus.expect_loss(fraction),
         }
     }
@@ -112,6 +120,8 @@ impl Encoder {
 pub enum Decoder {
     /// G.711; concealment is the playout's.
     G711(Law),
+    /// G.722; concealment is the playout's.
+    G722(Box<g722::Decoder>),
     /// Opus, with its own concealment.
     Opus(Box<opus::Decoder>),
 }
@@ -125,6 +135,7 @@ impl Decoder {
         Ok(match codec {
             Codec::Pcmu => Decoder::G711(Law::Mu),
             Codec::Pcma => Decoder::G711(Law::A),
+            Codec::G722 => Decoder::G722(Box::default()),
             Codec::Opus => Decoder::Opus(Box::new(opus::Decoder::new()?)),
         })
     }
@@ -134,6 +145,7 @@ impl Decoder {
         match self {
             Decoder::G711(Law::Mu) => Codec::Pcmu,
             Decoder::G711(Law::A) => Codec::Pcma,
+            Decoder::G722(_) => Codec::G722,
             Decoder::Opus(_) => Codec::Opus,
         }
     }
@@ -148,6 +160,10 @@ impl Decoder {
                 law.decode_into(payload, out);
                 Ok(())
             }
+            Decoder::G722(g722) => {
+                g722.decode_into(payload, out);
+                Ok(())
+            }
             Decoder::Opus(opus) => opus.decode(payload, out),
         }
     }
@@ -156,7 +172,7 @@ impl Decoder {
     /// False when it carries none, `out` is then unchanged.
     pub fn recover(&mut self, next: &[u8], samples: usize, out: &mut Vec<i16>) -> bool {
         match self {
-            Decoder::G711(_) => false,
+            Decoder::G711(_) | Decoder::G722(_) => false,
             Decoder::Opus(opus) => opus.recover(next, samples, out),
         }
     }
@@ -164,15 +180,15 @@ impl Decoder {
     /// Appends `samples` made up for a lost packet; false when the codec cannot, `out` is then unchanged.
     pub fn conceal(&mut self, samples: usize, out: &mut Vec<i16>) -> bool {
         match self {
-            Decoder::G711(_) => false,
+            Decoder::G711(_) | Decoder::G722(_) => false,
             Decoder::Opus(opus) => opus.conceal(samples, out),
         }
     }
 }
 
-/// Samples in the longest packet of G.711 that is taken: 200 ms, more than anybody waits for (RFC 3551 section 4.2: receivers
+/// Octets in the longest packet of G.711 or G.722 that is taken: 200 ms, more than anybody waits for (RFC 3551 section 4.2: receivers
 /// should take up to 200 ms).
-const LONGEST_G711: usize = 1_600;
+const LONGEST_ITU: usize = 1_600;
 
 /// Does `payload` carry a copy of the packet before it (Opus in-band FEC)?
 pub fn carries_copy(codec: Codec, payload: &[u8]) -> bool {
@@ -182,7 +198,8 @@ pub fn carries_copy(codec: Codec, payload: &[u8]) -> bool {
 /// How many samples at the codec's sample rate `payload` holds; `None` if it is not valid.
 pub fn length(codec: Codec, payload: &[u8]) -> Option<usize> {
     match codec {
-        Codec::Pcmu | Codec::Pcma => Some(payload.len()).filter(|&samples| samples <= LONGEST_G711),
+        Codec::Pcmu | Codec::Pcma => Some(payload.len()).filter(|&octets| octets <= LONGEST_ITU),
+        Codec::G722 => Some(2 * payload.len()).filter(|&samples| samples <= 2 * LONGEST_ITU),
         Codec::Opus => opus::length(payload),
     }
 }

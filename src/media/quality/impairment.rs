@@ -77,10 +77,11 @@ impl Impairment {
 
     /// A codec that calls use.
     pub const fn of(codec: Codec) -> Self {
-        let [pcmu, pcma, _, opus, _] = ALL;
+        let [pcmu, pcma, g722, opus, _] = ALL;
         match codec {
             Codec::Pcmu => pcmu,
             Codec::Pcma => pcma,
+            Codec::G722 => g722,
             Codec::Opus => opus,
         }
     }
