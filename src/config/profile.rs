@@ -244,7 +244,7 @@ fn media(reader: &Reader<'_>) -> Result<MediaOptions, ConfigError> {
         media.codecs = codecs;
     }
     if media.codecs.is_empty() {
-        return Err(reader.wrong("codecs", "it is empty; name some of opus, pcmu and pcma"));
+        return Err(reader.wrong("codecs", "it is empty; name some of opus, g722, pcmu and pcma"));
     }
     media.srtp = reader.parse("srtp")?.unwrap_or_default();
     if let Some(time) = reader.whole("packet_time", 10..=60, "20")? {

@@ -88,7 +88,7 @@ pub struct Account {
     /// (RFC 5626).
     pub instance: Option<String>,
     /// Codecs in order of preference.
-    #[schemars(extend("items" = {"type": "string", "enum": ["opus", "pcmu", "pcma"]}))]
+    #[schemars(extend("items" = {"type": "string", "enum": ["opus", "g722", "pcmu", "pcma"]}))]
     pub codecs: Option<Vec<String>>,
     /// Encryption of media.
     #[schemars(extend("enum" = ["off", "optional", "required"]))]
