@@ -61,7 +61,7 @@ fn we_refresh_by_update_at_half_the_interval() {
         world.say(bob, agent, accepted);
         world.run(Duration::from_millis(10));
         start = world.now - Duration::ZERO;
-        start = start + Duration::from_millis(10);
+        start += Duration::from_millis(10);
     }
     assert!(world.events(alice).is_empty(), "nothing for the user");
 }
