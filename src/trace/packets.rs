@@ -171,6 +171,17 @@ mod tests {
     }
 
     #[test]
+    fn decrypted_messages_do_not_stand_on_the_port_of_tls() {
+        let mut sighting = sighting(true, Transport::Tls, b"x");
+        sighting.remote.set_port(5061);
+        let packet = Packets::default().of(&sighting).remove(0);
+        assert_eq!((packet[9], u16::from_be_bytes([packet[22], packet[23]])), (TCP, 5060));
+        sighting.transport = Transport::Tcp;
+        let packet = Packets::default().of(&sighting).remove(0);
+        assert_eq!(u16::from_be_bytes([packet[22], packet[23]]), 5061);
+    }
+
+    #[test]
     fn a_stream_goes_on() {
         let mut packets = Packets::default();
         let numbers = |packet: &[u8]| {

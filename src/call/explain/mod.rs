@@ -156,7 +156,8 @@ fn media(refusal: &Refusal<'_>) -> String {
     let code = warning.as_ref().map(|(code, _)| *code);
     let ours: Vec<&str> = codecs.iter().map(|codec| codec.name()).collect();
     let ours = ours.join(", ");
-    let said = warning.as_ref().filter(|(_, text)| !text.is_empty());
+    // A longer text stands in the record by itself.
+    let said = warning.as_ref().filter(|(_, text)| (1..=80).contains(&text.len()));
     let said = said.map(|(_, text)| format!(" (it says: {text})")).unwrap_or_default();
     let encryption =
         says(&["srtp", "savp", "crypto", "encrypt"]) || matches!(code, Some(302 | 306)) || own_code(refusal).is_some();
