@@ -81,6 +81,8 @@ pub struct Settings {
     pub database: Option<PathBuf>,
     /// Take calls that no account claims?
     pub take_unclaimed: bool,
+    /// How many 3xx of one call are followed.
+    pub redirects: u8,
     /// The flight recorder.
     pub trace: trace::Options,
     /// What becomes of requests from addresses that no account knows; `None`: they are ignored, or served when calls are
@@ -115,6 +117,7 @@ impl Default for Settings {
             media_workers: None,
             database: None,
             take_unclaimed: false,
+            redirects: 0,
             trace: trace::Options::default(),
             guard: None,
         }
@@ -210,6 +213,7 @@ impl Phone {
         let config = Config {
             agent: AgentConfig {
                 unclaimed,
+                redirects: settings.redirects,
                 capabilities: Some(call::negotiate::capabilities(shown, &settings.media.codecs, &mut random)),
                 guard: settings.guard.unwrap_or_else(|| guard::Config {
                     strangers: if settings.take_unclaimed { Strangers::Admit } else { Strangers::Ignore },

@@ -29,6 +29,7 @@ struct Conduct {
     record: Option<PathBuf>,
     max_calls: Option<u64>,
     reject: Option<u16>,
+    early_media: bool,
     ring: Option<Duration>,
     duration: Option<Duration>,
     until_source_ends: bool,
@@ -117,6 +118,8 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
     settings.take_unclaimed |= verb.no_register;
     verb.callers.apply(&verb.account.trust, &mut settings)?;
     settings.media = media;
+    settings.media.early_media = verb.early_media;
+    settings.account_media.values_mut().for_each(|media| media.early_media = verb.early_media);
     if let Some(directory) = &verb.record {
         config::recordings(directory)?;
     }
@@ -127,6 +130,7 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
         record: verb.record.clone(),
         max_calls: verb.max_calls,
         reject: config::reject(verb.reject)?,
+        early_media: verb.early_media,
         ring: config::seconds("--ring", ring)?,
         duration: config::seconds("--duration", verb.duration)?,
         until_source_ends: verb.duration.is_none() && matches!(source, Source::File { repeat: false, .. }),
@@ -154,8 +158,13 @@ async fn take_calls(
                     match event.moment {
                         Moment::Initiated => {
                             open.insert(event.call);
-                            if let Some(status) = conduct.reject {
-                                let _ = phone.reject(event.call, status).await;
+                            match conduct.reject {
+                                Some(status) => drop(phone.reject(event.call, status).await),
+                                None if conduct.early_media => {
+                                    let io = io_of(io, conduct, &event.record);
+                                    drop(phone.connect(event.call, io).await);
+                                }
+                                None => {}
                             }
                         }
                         Moment::Ringing { .. } if conduct.reject.is_none() => {

@@ -92,9 +92,11 @@ fn wish(verb: &CallArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError> 
         Some(profile) => profile,
         None => verb.account.profile_or_local(&verb.media, &environment)?,
     };
-    let media = profile.media.clone();
+    let mut media = profile.media.clone();
+    media.late_offer = verb.late_offer;
     let mut settings = verb.account.process(&environment)?.settings(&[profile], db);
     settings.media = media.clone();
+    settings.redirects = verb.redirects;
     let ring_limit = config::seconds("--ring-limit", Some(verb.ring_limit))?.unwrap_or(Duration::MAX);
     let digits = verb.dtmf.as_deref().map(config::digits).transpose()?;
     let duration = config::seconds("--duration", verb.duration)?;

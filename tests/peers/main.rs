@@ -12,6 +12,7 @@ mod outbound;
 mod process;
 mod registrar;
 mod rtpengine;
+mod session;
 mod sidetone;
 mod sipp;
 mod sound;

@@ -167,6 +167,23 @@ fn one_reliable_response_at_a_time_and_no_answer_before_its_prack() {
     world.wait(alice, |event| matches!(event, Event::Confirmed { .. }).then_some(()));
 }
 
+/// A 180 without a description holds nothing up: the 2xx may overtake its PRACK, which still finds us.
+#[test]
+fn a_prack_that_the_answer_overtook_is_answered() {
+    let (mut world, alice, bob) = alice_and_bob();
+    let agent = world.address(alice);
+    let (mut line, session) = rings(&mut world, alice, bob, Name::Require, Some(OFFER));
+    world.with(alice, |agent, now| {
+        agent.ring(now, session, Status::RINGING, None).unwrap();
+        agent.answer(now, session, ANSWER.into()).unwrap();
+    });
+    let ringing = response(&mut world, bob, 180);
+    response(&mut world, bob, 200);
+    let late = prack(&mut line, &ringing, None);
+    world.say(bob, agent, late);
+    assert_eq!(response(&mut world, bob, 200).headers.cseq().unwrap().method, Method::Prack);
+}
+
 #[test]
 fn the_next_waits_for_the_prack_of_the_one_before() {
     let (mut world, alice, bob) = alice_and_bob();

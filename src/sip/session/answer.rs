@@ -152,6 +152,7 @@ impl Session {
             return Ok(());
         }
         let (server, source, invite) = (ringing.server, ringing.source, ringing.invite.clone());
+        self.overtaken = ringing.awaited();
         self.phase = Phase::Up(Up::default());
         self.accept(ex, now, server, source, &invite, sdp, true);
         Ok(())

@@ -80,6 +80,8 @@ pub(crate) struct Session {
     redirection: Option<Box<Redirection>>,
     /// The description that we sent last: what a refresh repeats.
     described: Option<Bytes>,
+    /// RSeq and CSeq number of a reliable response of ours that the 2xx overtook: its PRACK still finds us.
+    overtaken: Option<(u32, u32)>,
     /// What the peer asked and the user has not replied to.
     questions: Vec<Question>,
     /// Our BYEs without a final response.
@@ -143,6 +145,7 @@ impl Session {
             least_interval: None,
             redirection: None,
             described: None,
+            overtaken: None,
             questions: Vec::new(),
             byes: 0,
             noted: None,

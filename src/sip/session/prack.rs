@@ -10,6 +10,7 @@
 use bytes::Bytes;
 
 use super::leg::Offers;
+use super::answer::Ringing;
 use super::{Phase, Session};
 use crate::sip::agent::{EndedBy, Event, Exchange, Purpose, Refused, Reliable};
 use crate::sip::body::{self, SDP};
@@ -162,12 +163,14 @@ impl Session {
         tag: &str,
         prack: Request,
     ) {
+        let rack = rack(&prack.headers);
+        if rack.is_some() && rack == self.overtaken {
+            self.overtaken = None;
+            ex.respond(now, id, prack.response(Status::OK));
+            return;
+        }
         let proven = match &mut self.phase {
-            Phase::Ringing(ringing) => {
-                let number = ringing.invite.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
-                let wanted = ringing.unproven.as_ref().map(|unproven| (unproven.rseq, number));
-                if wanted.is_some() && rack(&prack.headers) == wanted { ringing.unproven.take() } else { None }
-            }
+            Phase::Ringing(ringing) if rack.is_some() && ringing.awaited() == rack => ringing.unproven.take(),
             _ => None,
         };
         let Some(proven) = proven else {
@@ -221,6 +224,14 @@ impl Session {
                 self.turn_away(ex, now, EndedBy::Timeout, Status::SERVER_TIMEOUT, why, Vec::new(), Headers::new());
             }
         }
+    }
+}
+
+impl Ringing {
+    /// What the RAck of the PRACK says that is waited for: RSeq, and the CSeq number of the INVITE.
+    pub(super) fn awaited(&self) -> Option<(u32, u32)> {
+        let number = self.invite.headers.cseq().map(|cseq| cseq.number).ok()?;
+        self.unproven.as_ref().map(|unproven| (unproven.rseq, number))
     }
 }
 
