@@ -9,8 +9,8 @@
 
 use bytes::Bytes;
 
-use super::leg::Offers;
 use super::answer::Ringing;
+use super::leg::Offers;
 use super::{Phase, Session};
 use crate::sip::agent::{EndedBy, Event, Exchange, Purpose, Refused, Reliable};
 use crate::sip::body::{self, SDP};
