@@ -160,6 +160,61 @@ fn a_registration_that_fails_is_recorded() {
     assert!(unknown.code == 8 && unknown.err.contains("trace list"), "{unknown:?}");
 }
 
+#[test]
+fn an_encrypted_call_is_recorded_decrypted() {
+    let (ours, theirs) = (Home::new(), Home::new());
+    // An address of its own, so that TLS has its usual port.
+    let pid = std::process::id();
+    let host = |last: u8| format!("127.88.{}.{last}", pid % 250 + 1);
+    let (us, them) = (host(10), host(20));
+    let certified = rcgen::generate_simple_self_signed(vec![them.clone()]).unwrap();
+    std::fs::write(ours.path("ca.pem"), certified.cert.pem()).unwrap();
+    std::fs::write(ours.path("key.pem"), certified.signing_key.serialize_pem()).unwrap();
+    let (ca, key, bind) = (ours.text("ca.pem"), ours.text("key.pem"), format!("{them}:5060"));
+    let mut bob = theirs.start(&[
+        "answer",
+        "--no-register",
+        "--bind",
+        &bind,
+        "--tls-cert",
+        &ca,
+        "--tls-key",
+        &key,
+        "--source",
+        "tone:500",
+        "--sink",
+        "null",
+        "--max-calls",
+        "1",
+    ]);
+    bob.expect("phone.ready");
+    let target = format!("sip:bob@{them};transport=tls");
+    let arguments = [
+        "call",
+        &target,
+        "--no-register",
+        "--bind",
+        &us,
+        "--tls-ca",
+        &ca,
+        "--source",
+        "tone:400",
+        "--sink",
+        "null",
+        "--duration",
+        "1",
+    ];
+    let called = ours.run(&arguments);
+    assert_eq!(called.code, 0, "{called:?}");
+    let shown = ours.run(&["trace", "show", "last"]).out;
+    assert!(shown.contains("sent TLS") && shown.contains(&format!("-> {them}:5061")), "{shown}");
+    let capture = ours.path("tls.pcapng");
+    assert_eq!(ours.run(&["trace", "export", "last", "--pcapng", capture.to_str().unwrap()]).code, 0);
+    let Some(rows) = tshark(&capture, &[], &["_ws.col.Protocol", "tcp.dstport", "frame.comment"]) else { return };
+    assert!(rows.len() >= 5 && rows.iter().all(|row| row[0].starts_with("SIP")), "{rows:?}");
+    assert!(rows[0][1] == "5060" && rows[0][2].contains("sent over TLS"), "{rows:?}");
+}
+
 /// The chunks of a HEP3 packet: type and value.
 fn chunks(packet: &[u8]) -> Vec<(u16, Vec<u8>)> {
     let number = |octets: &[u8]| u16::from_be_bytes(octets.try_into().unwrap());
