@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audio;
+pub mod bench;
 pub mod call;
 pub mod carrier;
 pub mod cli;

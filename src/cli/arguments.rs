@@ -52,6 +52,8 @@ pub(super) enum Verb {
     Doctor(Box<DoctorArguments>),
     /// Shows what was said on the wire: every call and registration leaves a trace
     Trace(TraceArguments),
+    /// Instruments: a network that is bad on purpose
+    Bench(super::impair::BenchArguments),
     /// Lists the sound devices
     Devices,
 }

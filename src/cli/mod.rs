@@ -10,6 +10,7 @@ mod devices;
 mod doctor;
 mod exit;
 pub mod history;
+mod impair;
 mod outside;
 mod quality;
 mod register;
@@ -63,6 +64,9 @@ pub fn run() -> ExitCode {
         Verb::Run(verb) => block_on(run::run(verb, arguments.db, reporter)),
         Verb::Config(verb) => config::run(&verb, &reporter),
         Verb::Doctor(verb) => block_on(doctor::run(verb, arguments.db, reporter)),
+        Verb::Bench(verb) => match verb.verb {
+            impair::BenchVerb::Impair(verb) => block_on(impair::run(verb, reporter)),
+        },
         Verb::Devices => devices::run(&reporter),
     }
     .into()

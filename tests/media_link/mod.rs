@@ -1,6 +1,7 @@
 //! Two sessions and the network between them, in virtual time.
 #![allow(dead_code, unreachable_pub, reason = "each test crate uses its own part")]
 
+use sidetone::bench::impair::{Fate, Impairment, Jitter, Loss, Recipe};
 use sidetone::media::plan::{
     Codec, Direction, Encoding, MasterKey, OpusParameters, Plan, Srtp, SrtpSuite, TelephoneEvent,
 };
@@ -24,6 +25,22 @@ pub struct Weather {
 
 pub const CALM: Weather = Weather { delay_ms: 25.0, jitter_ms: 0.0, loss: 0.0, duplication: 0.0, reordering: 0.0 };
 pub const ROUGH: Weather = Weather { delay_ms: 40.0, jitter_ms: 15.0, loss: 0.03, duplication: 0.01, reordering: 0.01 };
+
+impl Weather {
+    /// The same for the link that does it; jitter may overtake.
+    fn recipe(self) -> Recipe {
+        let millis = |millis: f64| Duration::from_secs_f64(millis / 1_000.0);
+        Recipe {
+            loss: Loss::Random(self.loss),
+            delay: millis(self.delay_ms),
+            jitter: Jitter::Uniform(millis(self.jitter_ms)),
+            reorder: self.reordering,
+            duplicate: self.duplication,
+            unordered: true,
+            ..Recipe::default()
+        }
+    }
+}
 
 /// What the network did to the RTP of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +77,7 @@ pub struct Call {
     pub mischief: Option<Mischief>,
     /// RTP of each side as it was sent, before protection it is not visible: headers only.
     pub packets: [Vec<Vec<u8>>; 2],
+    links: [Impairment; 2],
     flying: BinaryHeap<Flying>,
     count: u64,
     due: [Instant; 2],
@@ -115,6 +133,7 @@ impl Call {
             now,
             mischief: None,
             packets: Default::default(),
+            links: [(); 2].map(|()| Impairment::new(weather.recipe(), random.split())),
             flying: BinaryHeap::new(),
             count: 0,
             // The two sides' clocks are not in phase.
@@ -199,20 +218,14 @@ impl Call {
                 }
                 self.mischief = Some(mischief);
             }
-            let weather = self.weather;
+            let fate = self.links[side].pass(self.now, bytes.len());
             let deeds = &mut self.deeds[side];
             deeds.sent += 1;
-            if self.random.chance(weather.loss) {
-                deeds.lost += 1;
-                continue;
+            deeds.lost += u64::from(matches!(fate, Fate::Lost(_)));
+            deeds.duplicated += u64::from(matches!(fate, Fate::Arrives { again: Some(_), .. }));
+            for at in fate.times() {
+                self.fly_at(receiver, from, component, bytes.clone(), at);
             }
-            let late = if self.random.chance(weather.reordering) { 45.0 } else { 0.0 };
-            let delay = weather.delay_ms + weather.jitter_ms * self.random.unit() + late;
-            if self.random.chance(weather.duplication) {
-                self.deeds[side].duplicated += 1;
-                self.fly(receiver, from, component, bytes.clone(), delay + 3.0);
-            }
-            self.fly(receiver, from, component, bytes, delay);
         }
         while let Some(event) = self.sessions[side].poll_event() {
             self.events[side].push(event);
@@ -220,8 +233,11 @@ impl Call {
     }
 
     pub fn fly(&mut self, to: usize, from: SocketAddr, component: Component, bytes: Vec<u8>, delay_ms: f64) {
+        self.fly_at(to, from, component, bytes, self.now + Duration::from_secs_f64(delay_ms / 1_000.0));
+    }
+
+    fn fly_at(&mut self, to: usize, from: SocketAddr, component: Component, bytes: Vec<u8>, at: Instant) {
         self.count += 1;
-        let at = self.now + Duration::from_secs_f64(delay_ms / 1_000.0);
         let component = u8::from(component == Component::Rtcp);
         self.flying.push(Flying { at: std::cmp::Reverse((at, self.count)), to, from, component, bytes });
     }

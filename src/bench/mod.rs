@@ -1,0 +1,3 @@
+//! The bench: instruments that measure calls, and the network that is made bad on purpose for them.
+
+pub mod impair;
