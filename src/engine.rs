@@ -33,6 +33,7 @@ use crate::sip::wire::{Malformed, StreamItem};
 use crate::time::{Duration, Instant, Wall};
 pub use address::bare;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::IpAddr;
 
 /// What an engine is told once.
 #[derive(Clone, Debug)]
@@ -228,6 +229,18 @@ impl Engine {
         self.pump(now);
     }
 
+    /// The peers that matter now, each with the address of ours that is in use for it.
+    pub fn peers(&self) -> BTreeMap<IpAddr, IpAddr> {
+        self.agent.peers()
+    }
+
+    /// Our address on the way to `remote` is another one now, or there is a way again, or there is none: registrations
+    /// are renewed, calls move.
+    pub fn handle_route(&mut self, now: Instant, remote: IpAddr, local: Option<IpAddr>) {
+        self.agent.handle_route(now, remote, local);
+        self.pump(now);
+    }
+
     /// The answer to [`Output::Resolve`], best hop first.
     pub fn handle_resolved(&mut self, now: Instant, id: ResolveId, found: Result<Vec<Hop>, ResolveError>) {
         self.agent.handle_resolved(now, id, found);
@@ -362,6 +375,9 @@ impl Engine {
                 });
             }
             Event::Reply { .. } => {}
+            Event::Moved { session, local } => {
+                self.session_step(now, session, |call, desk| call.handle_moved(desk, local));
+            }
             Event::Ended { session, by, status, reason, headers } => {
                 self.session_step(now, session, |call, desk| call.handle_ended(desk, by, status, &reason, &headers));
                 self.by_session.remove(&session);
@@ -443,6 +459,7 @@ impl Engine {
     fn take(&mut self, out: VecDeque<CallOutput>) {
         self.outputs.extend(out.into_iter().map(|output| match output {
             CallOutput::OpenMedia { call, local } => Output::OpenMedia { call, local },
+            CallOutput::MoveMedia { call, local } => Output::MoveMedia { call, local },
             CallOutput::StartMedia { call, plan } => Output::StartMedia { call, plan },
             CallOutput::UpdateMedia { call, plan } => Output::UpdateMedia { call, plan },
             CallOutput::SendDtmf { call, digits } => Output::SendDtmf { call, digits },

@@ -29,7 +29,7 @@ use crate::random::Random;
 use crate::sip::agent::{AgentConfig, Unclaimed};
 use crate::sip::guard::{self, Strangers};
 use crate::sip::uri::Uri;
-use crate::store::{Options as StoreOptions, Store, StoreError};
+use crate::store::{Instance, Options as StoreOptions, Store, StoreError};
 use crate::time::Duration;
 use crate::trace::{self, Recorder};
 use std::collections::BTreeMap;
@@ -79,6 +79,8 @@ pub struct Settings {
     pub media_workers: Option<usize>,
     /// The call log; `None` keeps none.
     pub database: Option<PathBuf>,
+    /// Where the name is kept that registrars know this phone by (`+sip.instance`); `None` has none.
+    pub state: Option<PathBuf>,
     /// Take calls that no account claims?
     pub take_unclaimed: bool,
     /// How many 3xx of one call are followed.
@@ -116,6 +118,7 @@ impl Default for Settings {
             rtp_ports: None,
             media_workers: None,
             database: None,
+            state: None,
             take_unclaimed: false,
             redirects: 0,
             trace: trace::Options::default(),
@@ -224,7 +227,12 @@ impl Phone {
             media: settings.media,
         };
         let mut engine = Engine::new(config, clock.wall(), random.split());
-        for account in settings.accounts {
+        let registers = !settings.accounts.is_empty();
+        let instance = settings.state.filter(|_| registers).map(|state| Instance::claim(&state)).transpose()?;
+        for mut account in settings.accounts {
+            if let Some(instance) = &instance {
+                account.instance.get_or_insert_with(|| instance.urn().to_owned());
+            }
             engine.add_account(account);
         }
         for (account, media) in settings.account_media {
@@ -236,6 +244,8 @@ impl Phone {
         let signalling = Signalling { engine, clock, transports, inbox, media, media_events, random, recorder };
         let phone = Self { commands, events: events.clone(), store: store.clone(), bound };
         tokio::spawn(signalling.run(received, move |happening| {
+            // The name is ours as long as the phone runs.
+            let _ = &instance;
             let event = Event::from(happening);
             if let (Some(store), Event::Call(event)) = (&store, &event) {
                 keep(store, event);

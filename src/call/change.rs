@@ -6,14 +6,14 @@
 //!                └────────────────── clashed, its time ────┘
 //! ```
 
-use super::life::{Call, Desk, GaveUp, Stage};
+use super::life::{Call, Desk, GaveUp, Media, Stage};
 use super::negotiate::{Local, Negotiation};
-use super::output::{Moment, Side};
+use super::output::{Moment, Output, Side};
 use crate::media::plan::{Codec, Direction};
 use crate::sip::agent::Refused;
 use crate::sip::message::Status;
 use bytes::Bytes;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 /// What may change in an answered call.
@@ -137,6 +137,13 @@ impl Call {
                     self.wanted = Some(wanted);
                 }
             }
+        }
+    }
+
+    /// The way to the far end starts at another address of ours: media move there, and then the far end is told.
+    pub fn handle_moved(&mut self, desk: &mut Desk<'_>, local: IpAddr) {
+        if matches!(self.stage, Stage::Talking) && self.media == Media::Running {
+            desk.out.push_back(Output::MoveMedia { call: self.id, local });
         }
     }
 

@@ -236,6 +236,10 @@ impl Call {
     pub fn handle_media(&mut self, desk: &mut Desk<'_>, event: MediaEvent) {
         match event {
             MediaEvent::Opened(rtp) => self.ports_opened(desk, rtp),
+            MediaEvent::Moved { rtp, rtcp } => {
+                // A call that is over by now needs no address.
+                let _ = self.change(desk, super::change::Change::Address { rtp, rtcp });
+            }
             MediaEvent::Failed(why) => self.media_failed(desk, why),
             MediaEvent::Quality(report) => {
                 self.record.quality = *report;

@@ -36,6 +36,13 @@ pub enum Output {
         /// Addresses, encodings, keys.
         plan: Box<Plan>,
     },
+    /// The network changed: take RTP on other ports, on `local`, while media run on; answered by [`MediaEvent::Moved`].
+    MoveMedia {
+        /// Whose.
+        call: CallId,
+        /// Our address on the way to the far end.
+        local: IpAddr,
+    },
     /// The session was renegotiated.
     UpdateMedia {
         /// Whose.
@@ -64,6 +71,13 @@ pub enum Output {
 pub enum MediaEvent {
     /// The ports are open: the RTP address that the session description carries.
     Opened(SocketAddr),
+    /// RTP is taken here now, and RTCP there when it does not come with RTP.
+    Moved {
+        /// Where RTP goes.
+        rtp: SocketAddr,
+        /// Where RTCP goes.
+        rtcp: SocketAddr,
+    },
     /// The ports could not be opened, or media broke; a sentence.
     Failed(String),
     /// Quality up to now.

@@ -159,7 +159,7 @@ pub(super) async fn conduct(
                         let _ = phone.hangup(call).await;
                     }
                     Notice::Trouble => eprintln!("sidetone: {text}"),
-                    Notice::Device => reporter.say(&text),
+                    Notice::Device | Notice::Moved => reporter.say(&text),
                     Notice::SourceEnded | Notice::DtmfSent => {}
                 },
                 Event::Registration(registration) => reporter.registration(&registration),

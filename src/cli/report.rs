@@ -124,7 +124,10 @@ impl Reporter {
                 self.event(
                     "registration.failed",
                     fields,
-                    &format!("registration of {aor} failed: {failure}{}", because(registration)),
+                    &format!(
+                        "registration of {aor} failed: {failure}{}; tried again in {wait} s",
+                        because(registration)
+                    ),
                 );
             }
             RegistrationState::Unregistered => {

@@ -77,6 +77,7 @@ impl Process {
         Settings {
             ips: self.ips.clone(),
             port: Some(self.port.unwrap_or(0)),
+            state: Some(store::state_directory()),
             dns_server: self.dns_server,
             accounts: profiles.iter().map(|profile| profile.account.clone()).collect(),
             tls: self.tls.clone(),

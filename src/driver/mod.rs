@@ -4,6 +4,8 @@ mod clock;
 mod entropy;
 mod kept_out;
 pub mod media;
+mod network;
+mod notice;
 mod recording;
 pub mod signalling;
 

@@ -10,6 +10,8 @@
 use super::clock::Clock;
 use super::kept_out::KeptOut;
 use super::media::{self, CallStart, Event as MediaNews, Io, MediaDriver};
+use super::network::{self, Eye, Resolved};
+pub use super::notice::Notice;
 use super::recording;
 use crate::call::record::Record;
 use crate::call::{self, CallId, Change, MediaEvent};
@@ -18,7 +20,7 @@ use crate::media::dtmf::Digit;
 use crate::media::session;
 use crate::net::{Failure, Inbox, Incoming, PortPair, Transports};
 use crate::random::Random;
-use crate::sip::agent::{AccountId, OutsideId, ResolveError, ResolveId};
+use crate::sip::agent::{AccountId, OutsideId};
 use crate::sip::guard::Counters;
 use crate::sip::hop::Hop;
 use crate::sip::message::Status;
@@ -103,19 +105,6 @@ pub enum Happening {
     },
 }
 
-/// What a notice is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// The source came to its end; silence follows.
-    SourceEnded,
-    /// A device or the recording does not work.
-    Trouble,
-    /// Which devices are in use.
-    Device,
-    /// All queued digits were sent up to this one.
-    DtmfSent,
-}
-
 /// What the signalling task owns.
 #[derive(Debug)]
 pub struct Signalling {
@@ -144,7 +133,7 @@ struct Turn<F> {
     ports: HashMap<CallId, PortPair>,
     /// The calls whose media has started.
     playing: HashSet<CallId>,
-    resolved: mpsc::Sender<(ResolveId, Result<Vec<Hop>, ResolveError>)>,
+    resolved: mpsc::Sender<Resolved>,
     config: session::Config,
     farewell: Option<Farewell>,
     kept_out: KeptOut,
@@ -171,6 +160,7 @@ impl Signalling {
             farewell: None,
             kept_out: KeptOut::default(),
         };
+        let mut eye = Eye::open(turn.now());
         loop {
             turn.carry_out();
             let now = turn.now();
@@ -183,7 +173,12 @@ impl Signalling {
             let farewell = turn.farewell.as_ref().map(|farewell| farewell.until);
             turn.signalling.recorder.handle_timeout(now);
             let recorder = turn.signalling.recorder.poll_timeout();
-            let deadline = turn.signalling.engine.poll_timeout().into_iter().chain(farewell).chain(recorder).min();
+            let Signalling { transports, engine, .. } = &mut turn.signalling;
+            if eye.look(now, transports, engine) {
+                continue;
+            }
+            let deadline = turn.signalling.engine.poll_timeout().into_iter().chain(farewell).chain(recorder);
+            let deadline = deadline.chain([eye.next()]).min();
             let pause = deadline.map_or(Duration::from_secs(3600), |deadline| deadline.since(now));
             if pause.is_zero() {
                 // Before anything else: a flood of packets must not hold up what is due.
@@ -252,14 +247,8 @@ impl<F: FnMut(Happening)> Turn<F> {
                 }
                 Output::Disconnect { hop } => self.signalling.transports.close(&hop),
                 Output::Resolve { id, host, port, transport } => {
-                    let (resolver, resolved) = (self.signalling.transports.resolver(), self.resolved.clone());
-                    tokio::spawn(async move {
-                        let found = resolver.resolve(&host.to_string(), port, transport).await;
-                        if let Err(why) = &found {
-                            tracing::info!("{why}");
-                        }
-                        let _ = resolved.send((id, found.map_err(ResolveError::from))).await;
-                    });
+                    let asked = (self.signalling.transports.resolver(), host, port, transport);
+                    network::look_up(id, asked, self.resolved.clone());
                 }
                 Output::OpenMedia { call, local } => {
                     let event = match self.signalling.media.open_ports(local) {
@@ -272,6 +261,11 @@ impl<F: FnMut(Happening)> Turn<F> {
                         Err(error) => MediaEvent::Failed(error.to_string()),
                     };
                     self.bring(call, event);
+                }
+                Output::MoveMedia { call, local } => {
+                    let (kind, text, moved) = network::move_media(&self.signalling.media, call, local);
+                    self.notice(call, kind, text);
+                    moved.into_iter().for_each(|moved| self.bring(call, moved));
                 }
                 Output::StartMedia { call, plan } => self.start_media(call, *plan),
                 Output::UpdateMedia { call, plan } => {

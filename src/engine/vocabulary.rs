@@ -72,6 +72,13 @@ pub enum Output {
         /// Addresses, encodings, keys.
         plan: Box<Plan>,
     },
+    /// Take RTP on other ports, on `local`, while media run on; answered by [`MediaEvent::Moved`].
+    MoveMedia {
+        /// Whose.
+        call: CallId,
+        /// Our address on the way to the far end.
+        local: IpAddr,
+    },
     /// Follow a renegotiation.
     UpdateMedia {
         /// Whose.

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 /// How long a route is remembered: a machine that changes networks is reachable again after that.
-const FRESH: Duration = Duration::from_secs(10);
+const FRESH: Duration = Duration::from_secs(2);
 
 /// Most routes remembered; peers with forged addresses must not fill the memory.
 const ROUTES: usize = 1024;

@@ -14,6 +14,7 @@ mod tcp;
 mod tls;
 mod transports;
 mod udp;
+pub mod watch;
 
 pub use bind::{BindConfig, BindError, Bound};
 pub use failure::Failure;

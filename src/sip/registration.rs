@@ -67,6 +67,8 @@ pub struct Config {
     /// `+sip.instance` of our Contact (RFC 5626 section 4.1), a URN without quotes and brackets: with it a registrar
     /// replaces the binding of an earlier run instead of forking to it.
     pub instance: Option<String>,
+    /// Does the registrar get the chance to reach us by the flow of the REGISTER (RFC 5626)? Needs an `instance`.
+    pub outbound: bool,
     /// Further header fields of every REGISTER: User-Agent, Allow …
     pub headers: Headers,
 }
@@ -179,7 +181,19 @@ pub struct Registration {
     /// The request that answers a challenge, to be sent next.
     answered: Option<Request>,
     service_route: Vec<NameAddr>,
+    outbound: Outbound,
     outputs: VecDeque<Output>,
+}
+
+/// What is known of the registrar's support of outbound (RFC 5626).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outbound {
+    /// Never spoken of.
+    Off,
+    /// Offered by `reg-id`.
+    Offered,
+    /// The registrar keeps the flow: it said `Require: outbound`.
+    Agreed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,6 +260,7 @@ impl Registration {
             auth: config.credentials.clone().map(auth::Client::new),
             answered: None,
             service_route: Vec::new(),
+            outbound: if config.outbound && config.instance.is_some() { Outbound::Offered } else { Outbound::Off },
             outputs: VecDeque::new(),
             config,
             random,
@@ -262,6 +277,15 @@ impl Registration {
                 self.begin(now);
             }
             Phase::Asked { .. } | Phase::Sent { .. } => {}
+        }
+    }
+
+    /// The network changed: an attempt that is under way, or waited for, starts anew by the way that is there now. An
+    /// answer to the one before counts no more.
+    pub fn renew(&mut self, now: Instant) {
+        if self.wanted == Wanted::Registered {
+            self.failures = 0;
+            self.begin(now);
         }
     }
 

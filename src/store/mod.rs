@@ -11,6 +11,7 @@
 //! as `interrupted`, and leaves those of other living processes alone.
 
 mod connection;
+mod instance;
 mod life;
 mod place;
 mod query;
@@ -23,6 +24,7 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
+pub use instance::{Instance, state_directory};
 pub use place::{default_path, path_from};
 pub use query::{Query, Reader};
 

@@ -44,6 +44,7 @@ impl Home {
     pub fn furnish(&self, command: &mut Command) {
         command
             .env("SIDETONE_DB", self.path("calls.db"))
+            .env("SIDETONE_STATE", self.path("state"))
             .env("SIDETONE_PASSWORD", PASSWORD)
             .env_remove("SIDETONE_LOG")
             .env_remove("SIDETONE_CONFIG")

@@ -28,6 +28,7 @@ impl Home {
         command
             .args(arguments)
             .env("SIDETONE_DB", self.path("calls.db"))
+            .env("SIDETONE_STATE", self.path("state"))
             .env("SIDETONE_PASSWORD", password)
             .env_remove("SIDETONE_LOG");
         command

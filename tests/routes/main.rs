@@ -5,3 +5,8 @@
 
 mod dnsmasq;
 mod names;
+mod network;
+mod phone;
+mod recovery;
+mod registrar;
+mod servers;

@@ -354,6 +354,7 @@ pub fn session_of(event: &Event) -> Option<SessionId> {
         | Event::Confirmed { session, .. }
         | Event::Reoffer { session, .. }
         | Event::ReofferWithdrawn { session }
+        | Event::Moved { session, .. }
         | Event::OfferAccepted { session, .. }
         | Event::OfferRefused { session, .. }
         | Event::OfferClashed { session, .. }

@@ -303,6 +303,13 @@ impl World {
                     };
                     self.later(soon, Due::Media(who, call, event));
                 }
+                Output::MoveMedia { call, local } => {
+                    assert_eq!(place.media.get(&call), Some(&Media::Running), "moved when not running");
+                    place.next_port += 2;
+                    let rtp = SocketAddr::new(local, place.next_port);
+                    let rtcp = SocketAddr::new(local, place.next_port + 1);
+                    self.later(soon, Due::Media(who, call, MediaEvent::Moved { rtp, rtcp }));
+                }
                 Output::StartMedia { call, plan } => {
                     assert_eq!(place.media.insert(call, Media::Running), Some(Media::Open), "started when not open");
                     place.plans.entry(call).or_default().push(*plan);

@@ -43,6 +43,7 @@ fn config() -> Config {
         refresh: None,
         credentials: Some(Credentials::new("alice", "secret")),
         instance: None,
+        outbound: true,
         headers,
     }
 }

@@ -16,7 +16,7 @@ fn a_register_says_what_the_rfc_asks_for() {
     assert_eq!(header(&request, &Name::Expires), "3600");
     assert_eq!(
         header(&request, &Name::Contact),
-        "<sip:alice@10.0.0.1:5060>;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\";expires=3600"
+        "<sip:alice@10.0.0.1:5060>;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\";expires=3600;reg-id=1"
     );
     assert_eq!((header(&request, &Name::MaxForwards), header(&request, &Name::UserAgent)), ("70", "test"));
     assert_eq!(*phone.state(), State::Registering);
@@ -294,4 +294,59 @@ fn the_user_may_change_its_mind() {
     assert_eq!(header(&request, &Name::Expires), "3600");
     phone.answer(&bound(&request, 60));
     assert!(matches!(phone.state(), State::Registered { .. }));
+}
+
+/// RFC 5626: the flow is offered by `reg-id`, agreed by `Require: outbound`, and given up on 439.
+#[test]
+fn the_flow_is_offered_and_kept_where_the_registrar_can() {
+    let mut config = config();
+    config.instance = Some("urn:uuid:00000000-0000-1000-8000-000A95A0E128".into());
+    let (mut phone, request) = Phone::registering(config.clone());
+    assert_eq!(header(&request, &Name::Supported), "path, outbound");
+    assert!(header(&request, &Name::Contact).contains(";reg-id=1"));
+    assert!(!phone.registration.dialog_contact(phone.hop).to_string().contains(";ob"));
+    let mut agreed = bound(&request, 60);
+    agreed.headers.push(Name::Require, "outbound");
+    phone.answer(&agreed);
+    assert!(matches!(phone.state(), State::Registered { .. }));
+    assert_eq!(phone.registration.dialog_contact(phone.hop).to_string(), "sip:alice@10.0.0.1:5060;ob");
+    phone.quiet();
+    // From another address: the registrar finds the binding by instance and flow, so there is one contact only.
+    phone.hop.local = address("10.0.0.2:5060");
+    phone.registration.renew(phone.now);
+    let moved = phone.sent();
+    assert_eq!(moved.headers.contacts().unwrap().len(), 1);
+    assert!(header(&moved, &Name::Contact).starts_with("<sip:alice@10.0.0.2:5060>"));
+
+    let (mut phone, request) = Phone::registering(config);
+    phone.answer(&request.response(Status(439)));
+    let again = phone.sent();
+    assert_eq!(header(&again, &Name::Supported), "path");
+    assert!(!header(&again, &Name::Contact).contains("reg-id"));
+    phone.answer(&bound(&again, 60));
+    assert!(matches!(phone.state(), State::Registered { .. }));
+}
+
+/// A changed network: whatever is under way or waited for starts anew, and the answer to the attempt before is nothing.
+#[test]
+fn a_renewal_starts_anew_at_once() {
+    let (mut phone, first) = Phone::registering(config());
+    phone.registration.renew(phone.now);
+    let second = phone.sent();
+    phone.answer(&bound(&first, 60));
+    assert_eq!(*phone.state(), State::Registering);
+    phone.registration.handle_failure(phone.now, Failure::Timeout);
+    phone.quiet();
+    phone.registration.renew(phone.now);
+    let third = phone.sent();
+    assert!(third.headers.cseq().unwrap().number > second.headers.cseq().unwrap().number);
+    phone.answer(&bound(&third, 60));
+    phone.quiet();
+    phone.registration.renew(phone.now);
+    phone.sent();
+    assert!(matches!(phone.state(), State::Registered { .. }), "the binding is not gone by that");
+    // Nobody wants to be registered: nothing happens.
+    let mut idle = Phone::new(config(), 1);
+    idle.registration.renew(idle.now);
+    assert_eq!(idle.quiet(), []);
 }

@@ -139,6 +139,13 @@ impl Call {
         self.rtcp.watch(registry, rtcp);
     }
 
+    /// Takes and sends RTP on other sockets from now on.
+    pub(super) fn move_to(&mut self, rtp: Port, rtcp: Port, registry: &Registry) {
+        self.rtp.unwatch(registry);
+        self.rtcp.unwatch(registry);
+        (self.rtp, self.rtcp) = (rtp, rtcp);
+    }
+
     /// When the call wants its next [`Call::wake`].
     pub(super) fn next(&self) -> Instant {
         self.next_wake

@@ -226,6 +226,16 @@ impl MediaDriver {
         self.tell(key, Command::Update(key, Box::new(plan)))
     }
 
+    /// Has the call `key` take and send RTP on other ports; everything else of it goes on.
+    ///
+    /// # Errors
+    /// If the sockets cannot be used or the worker takes no more.
+    pub fn move_to(&self, key: u64, ports: PortPair) -> Result<(), StartError> {
+        let rtp = Port::new(ports.rtp).map_err(StartError::Sockets)?;
+        let rtcp = Port::new(ports.rtcp).map_err(StartError::Sockets)?;
+        Ok(self.tell(key, Command::Move(key, Box::new((rtp, rtcp))))?)
+    }
+
     /// Sends digits on the call `key`, after those that wait already.
     ///
     /// # Errors

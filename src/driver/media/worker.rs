@@ -5,7 +5,7 @@ use super::call::{Call, Closing, Ends, Parts};
 use super::event::{Event, Failure, Finished};
 use super::load::Load;
 use super::outbox::Outbox;
-use super::port::Batch;
+use super::port::{Batch, Port};
 use crate::media::dtmf::Digit;
 use crate::media::plan::Plan;
 use crate::media::session::Component;
@@ -35,6 +35,7 @@ pub(super) enum Command {
     Start(Box<Parts>),
     Update(u64, Box<Plan>),
     Connect(u64, Box<Ends>),
+    Move(u64, Box<(Port, Port)>),
     Dtmf(u64, Vec<Digit>),
     Stop(u64),
     Shutdown,
@@ -158,6 +159,7 @@ impl Worker {
                         self.with(index, |call, worker| call.connect(*ends, worker.outbox));
                     }
                 }
+                Ok(Command::Move(key, ports)) => self.move_call(key, *ports),
                 Ok(Command::Dtmf(key, digits)) => {
                     if let Some(index) = self.by_key.get(&key).copied() {
                         self.with(index, |call, worker| call.dtmf(worker.clock.now(), &digits));
@@ -215,6 +217,14 @@ impl Worker {
         slot.call = Some(call);
         self.by_key.insert(key, index);
         self.load.set_calls(self.by_key.len());
+    }
+
+    fn move_call(&mut self, key: u64, (rtp, rtcp): (Port, Port)) {
+        let call = self.by_key.get(&key).and_then(|index| Some((*index, self.slots.get_mut(*index)?.call.as_mut()?)));
+        if let Some((index, call)) = call {
+            call.move_to(rtp, rtcp, self.poll.registry());
+            call.watch(self.poll.registry(), Token(2 * index), Token(2 * index + 1));
+        }
     }
 
     fn stop(&mut self, key: u64) {

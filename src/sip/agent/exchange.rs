@@ -197,6 +197,15 @@ impl Exchange {
         }
     }
 
+    /// A REGISTER of this account that is under way goes by a way that is gone: its outcome matters no more.
+    pub(super) fn forget_register(&mut self, account: AccountId) {
+        let ours = |sent: &Sent| sent.purpose == Purpose::Register(account);
+        let gone: Vec<ClientId> = self.sent.iter().filter(|(_, sent)| ours(sent)).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.forget(id);
+        }
+    }
+
     /// A request with which patience is over.
     pub(super) fn impatient(&mut self, now: Instant) -> Option<ClientId> {
         let id = self.impatient.due(now)?;
@@ -285,7 +294,7 @@ impl Exchange {
     pub(crate) fn contact(&self, account: Option<AccountId>, user: Option<&str>, hop: Hop) -> NameAddr {
         let line = account.and_then(|account| self.accounts.get(account));
         if let Some(registration) = line.and_then(|line| line.registration.as_ref()) {
-            return NameAddr::new(registration.contact(hop));
+            return NameAddr::new(registration.dialog_contact(hop));
         }
         let user = line.map(|line| line.contact_user.as_str()).or(user).unwrap_or(NOBODY);
         let mut uri = SipUri::new(Some(user), hop.local.ip().into(), Some(hop.local.port()));

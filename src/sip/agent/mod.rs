@@ -17,6 +17,7 @@ mod config;
 mod exchange;
 mod fail_over;
 mod inbound;
+mod network;
 mod notify;
 mod options;
 mod output;
@@ -46,6 +47,7 @@ pub use trust::Realms;
 pub(crate) use policy::words;
 
 pub(crate) use exchange::{Errand, Exchange, push_allow};
+pub(crate) use network::from_there;
 pub(crate) use sent::{Purpose, Sent};
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,6 +1,7 @@
 //! What an agent asks of its driver and tells its user.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 
@@ -279,6 +280,14 @@ pub enum Event {
         headers: Headers,
         /// The body.
         body: Bytes,
+    },
+    /// Our address on the way to the far end is another one now, or the way was gone meanwhile: media have to move there,
+    /// and an offer by [`Agent::reoffer`](super::Agent::reoffer) tells the far end, Contact included.
+    Moved {
+        /// Which.
+        session: SessionId,
+        /// The address on which media can be received now.
+        local: IpAddr,
     },
     /// The session is over.
     Ended {

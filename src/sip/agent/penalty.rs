@@ -51,6 +51,11 @@ impl Penalties {
         self.0.remove(&(hop.transport, hop.remote));
     }
 
+    /// Nothing that failed on another network says anything about this one.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// Does `hop` wait behind others?
     pub(crate) fn holds(&self, now: Instant, hop: Hop) -> bool {
         self.until(now, hop).is_some()

@@ -145,7 +145,12 @@ impl Agent {
     }
 
     /// Works on a registration, then does what it asks for.
-    fn drive_registration(&mut self, now: Instant, account: AccountId, work: impl FnOnce(&mut Registration)) {
+    pub(super) fn drive_registration(
+        &mut self,
+        now: Instant,
+        account: AccountId,
+        work: impl FnOnce(&mut Registration),
+    ) {
         fn machine(ex: &mut Exchange, account: AccountId) -> Option<&mut Registration> {
             ex.accounts.get_mut(account)?.registration.as_mut()
         }
@@ -230,6 +235,7 @@ impl Exchange {
                 refresh: account.refresh,
                 credentials: line.credentials(),
                 instance: account.instance.clone(),
+                outbound: true,
                 headers,
             },
             random,

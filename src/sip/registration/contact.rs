@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::Registration;
+use super::{Outbound, Registration};
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::name_addr::NameAddr;
 use crate::sip::uri::{SipUri, Uri};
@@ -43,6 +43,18 @@ impl Registration {
             contact.params.set("transport", hop.transport.parameter());
         }
         contact.into()
+    }
+
+    /// The contact for calls on `hop`: the same, and where the registrar keeps our flow it asks the first proxy to keep
+    /// the requests of a dialog on it too (`ob`, RFC 5626 section 4.3).
+    pub fn dialog_contact(&self, hop: Hop) -> Uri {
+        let mut contact = self.contact(hop);
+        if self.outbound == Outbound::Agreed
+            && let Some(contact) = contact.sip_mut()
+        {
+            contact.params.set_flag("ob");
+        }
+        contact
     }
 
     /// Notes how the far side of `hop` sees us.

@@ -1,12 +1,15 @@
 //! The REGISTER (RFC 3261 section 10.2).
 
-use super::{ATTEMPT, Phase, Registration, Sent, Wanted};
+use super::{ATTEMPT, Outbound, Phase, Registration, Sent, Wanted};
 use crate::sip::header::Name;
 use crate::sip::hop::Hop;
 use crate::sip::message::{Method, Request};
 use crate::sip::name_addr::NameAddr;
 use crate::sip::uri::Uri;
 use crate::time::{Duration, Instant};
+
+/// Our one flow (`reg-id`, RFC 5626 section 4.2).
+const FLOW: &str = "1";
 
 impl Registration {
     /// The REGISTER to send on `hop` now, without Via, after [`super::Output::Send`].
@@ -37,9 +40,15 @@ impl Registration {
         request.headers.set(Name::CSeq, format!("{} {}", self.sequence, Method::Register));
         request.headers.set(Name::Expires, expires.as_secs().to_string());
         request.headers.remove(&Name::Contact);
-        request.headers.push(Name::Contact, self.contact_value(&contact, expires).to_string());
-        // An earlier contact of ours that leads elsewhere now would make the registrar fork to it.
-        if let Some(old) = self.binding.as_ref().filter(|old| !old.contact.equivalent(&contact)) {
+        let mut value = self.contact_value(&contact, expires);
+        if self.outbound != Outbound::Off {
+            value.params.set("reg-id", FLOW);
+        }
+        request.headers.push(Name::Contact, value.to_string());
+        // An earlier contact of ours that leads elsewhere now would make the registrar fork to it. One that knows flows
+        // replaces it by instance and reg-id, and takes no second contact (RFC 5626 section 6).
+        let old = self.binding.as_ref().filter(|_| self.outbound != Outbound::Agreed);
+        if let Some(old) = old.filter(|old| !old.contact.equivalent(&contact)) {
             request.headers.push(Name::Contact, self.contact_value(&old.contact, Duration::ZERO).to_string());
         }
         let sent = Sent { sequence: self.sequence, hop, request: request.clone(), contact, expires };
@@ -61,7 +70,7 @@ impl Registration {
         headers.push(Name::From, aor.clone().with_tag(&self.from_tag).to_string());
         headers.push(Name::To, aor.to_string());
         headers.push(Name::CallId, self.call_id.as_str());
-        headers.push(Name::Supported, "path");
+        headers.push(Name::Supported, if self.outbound == Outbound::Off { "path" } else { "path, outbound" });
         headers.extend(config.headers.iter().cloned());
         request
     }

@@ -1,6 +1,6 @@
 //! What a response to REGISTER means (RFC 3261 section 10.2).
 
-use super::{Binding, Failure, Phase, Registration, Sent, State, Wanted};
+use super::{Binding, Failure, Outbound, Phase, Registration, Sent, State, Wanted};
 use crate::sip::auth::Refused;
 use crate::sip::header::Name;
 use crate::sip::message::{Response, Status};
@@ -16,6 +16,9 @@ const TOO_BRIEF: u32 = 2;
 /// How often in one attempt our address may turn out to be another one; a translator that changes it with every
 /// request would keep us busy for ever.
 const REWRITES: u32 = 2;
+
+/// 439: our proxy knows nothing of flows, so that the registrar cannot keep one (RFC 5626 section 11.6).
+const FIRST_HOP_LACKS_OUTBOUND: Status = Status(439);
 
 impl Registration {
     /// A response to the last [`Registration::request`] came. One to an earlier request is ignored.
@@ -34,6 +37,10 @@ impl Registration {
             status if status.is_success() && sent.expires.is_zero() => self.unbound(now),
             status if status.is_success() => self.bound(now, &sent, response),
             Status::UNAUTHORIZED | Status::PROXY_AUTHENTICATION_REQUIRED => self.challenged(now, &sent, response),
+            FIRST_HOP_LACKS_OUTBOUND if self.outbound != Outbound::Off => {
+                self.outbound = Outbound::Off;
+                self.ask(now);
+            }
             Status::INTERVAL_TOO_BRIEF => self.too_brief(now, &sent, response),
             _ => self.refused(now, &sent, response),
         }
@@ -58,6 +65,10 @@ impl Registration {
         let until = now + granted;
         self.failures = 0;
         self.service_route = response.headers.addresses(&Name::ServiceRoute).unwrap_or_default();
+        if self.outbound != Outbound::Off {
+            let agreed = response.headers.all(&Name::Require).any(|tag| tag.eq_ignore_ascii_case("outbound"));
+            self.outbound = if agreed { Outbound::Agreed } else { Outbound::Offered };
+        }
         self.binding = Some(Binding { contact: sent.contact.clone(), until });
         if self.wanted == Wanted::Unregistered {
             self.begin(now);

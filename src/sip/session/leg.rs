@@ -1,10 +1,11 @@
 //! A dialog of a session, and the way that its requests take.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 
-use crate::sip::agent::{AccountId, Errand, Exchange, Purpose, ResolveError, Sent, SessionId};
+use crate::sip::agent::{AccountId, Errand, Exchange, Purpose, ResolveError, Sent, SessionId, from_there};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::{Headers, Name};
 use crate::sip::hop::{Hop, Transport};
@@ -100,6 +101,20 @@ impl Leg {
     /// Does nothing wait for the road?
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// The way that requests take, or took last.
+    pub(super) fn flow(&self) -> Hop {
+        match &self.road {
+            Road::Known(hops) => hops.first().copied().unwrap_or(self.origin),
+            Road::Unknown | Road::Asked => self.origin,
+        }
+    }
+
+    /// Requests leave from another address of ours now.
+    pub(super) fn move_to(&mut self, local: IpAddr) {
+        self.origin = from_there(self.flow(), local);
+        self.forget_road();
     }
 
     /// The dialog's target or routes changed: look the way up again.

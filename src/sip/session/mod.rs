@@ -22,6 +22,8 @@ mod redirect;
 mod refresh;
 mod reoffer;
 
+use std::net::IpAddr;
+
 pub(crate) use refresh::too_short;
 
 use crate::sip::agent::AccountId;
@@ -155,6 +157,18 @@ impl Session {
     /// Whose session it is.
     pub(crate) fn account(&self) -> Option<AccountId> {
         self.account
+    }
+
+    /// The way that requests to the far end of an established session take.
+    pub(crate) fn flow(&self) -> Option<Hop> {
+        self.legs.first().filter(|_| matches!(self.phase, Phase::Up(_))).map(Leg::flow)
+    }
+
+    /// The ways of the session start at another address of ours now. Gives the way of before.
+    pub(crate) fn move_to(&mut self, local: IpAddr) -> Option<Hop> {
+        let old = self.flow();
+        self.legs.iter_mut().for_each(|leg| leg.move_to(local));
+        old
     }
 
     /// Call-ID and our tag: what finds the session for a request in one of its dialogs.
