@@ -1,6 +1,8 @@
 //! What can be written in a configuration file: the keys, their forms and what they mean. `sidetone config schema` prints
 //! it; the names of the keys are taken from here and nowhere else.
 
+use crate::sip::agent::{DtmfWay, Reliable, SessionTimerMode};
+use crate::sip::identity::{Anonymity, Assertion, CalledField, CallerField, NumberFormat};
 use schemars::{JsonSchema, Schema, schema_for};
 use std::collections::BTreeMap;
 
@@ -97,13 +99,13 @@ pub struct Account {
     #[schemars(extend("enum" = [10, 20, 30, 40, 60]))]
     pub packet_time: Option<u32>,
     /// How digits are sent.
-    #[schemars(extend("enum" = ["auto", "rfc4733", "info"]))]
+    #[schemars(extend("enum" = DtmfWay::WORDS))]
     pub dtmf: Option<String>,
     /// Provisional responses that are acknowledged (100rel, RFC 3262).
-    #[schemars(extend("enum" = ["off", "supported", "required"]))]
+    #[schemars(extend("enum" = Reliable::WORDS))]
     pub reliable: Option<String>,
     /// Session timers (RFC 4028): off, answered when the far end asks, or asked for.
-    #[schemars(extend("enum" = ["off", "answer", "ask"]))]
+    #[schemars(extend("enum" = SessionTimerMode::WORDS))]
     pub session_timer: Option<String>,
     /// Session-Expires that is asked for, seconds.
     #[schemars(range(min = 90, max = 86_400))]
@@ -114,22 +116,22 @@ pub struct Account {
     /// Our numbers; the first is the caller id of calls that choose none.
     pub numbers: Option<Vec<String>>,
     /// How the carrier wants numbers.
-    #[schemars(extend("enum" = ["as-given", "+e164", "e164"]))]
+    #[schemars(extend("enum" = NumberFormat::WORDS))]
     pub number_format: Option<String>,
     /// Our country code, such as "1" or "49": completes national numbers.
     #[schemars(regex(pattern = r"^[1-9][0-9]{0,2}$"))]
     pub country_code: Option<String>,
     /// Header fields beside From that carry the caller id of our calls.
-    #[schemars(extend("items" = {"type": "string", "enum": ["p-asserted-identity", "p-preferred-identity", "remote-party-id"]}))]
+    #[schemars(extend("items" = {"type": "string", "enum": Assertion::WORDS}))]
     pub identity: Option<Vec<String>>,
     /// What anonymous calls hide (RFC 3323): full also takes the name out of From, id only asks the carrier to.
-    #[schemars(extend("enum" = ["full", "id"]))]
+    #[schemars(extend("enum" = Anonymity::WORDS))]
     pub anonymous: Option<String>,
     /// Where the called number of an inbound call is looked for, in this order.
-    #[schemars(extend("items" = {"type": "string", "enum": ["request-uri", "to", "p-called-party-id", "diversion", "history-info"]}))]
+    #[schemars(extend("items" = {"type": "string", "enum": CalledField::WORDS}))]
     pub called_from: Option<Vec<String>>,
     /// Where the caller of an inbound call is looked for, in this order.
-    #[schemars(extend("items" = {"type": "string", "enum": ["p-asserted-identity", "remote-party-id", "from"]}))]
+    #[schemars(extend("items" = {"type": "string", "enum": CallerField::WORDS}))]
     pub caller_from: Option<Vec<String>>,
     /// Realms whose challenges are answered; the registrar's and the proxies' own when absent.
     pub realms: Option<Vec<String>>,

@@ -336,6 +336,24 @@ fn every_key_of_the_schema_is_read() {
     assert_eq!(reader.asked(), sorted(Section::Phone));
 }
 
+#[test]
+fn every_word_of_the_schema_is_taken() {
+    let schema = serde_json::to_value(schema::schema()).unwrap();
+    let mut words = 0;
+    for (key, property) in schema["$defs"]["Account"]["properties"].as_object().unwrap() {
+        let one = property["enum"].as_array().into_iter().flatten().map(|word| word.to_string());
+        let listed = property["items"]["enum"].as_array().into_iter().flatten().map(|word| format!("[{word}]"));
+        for value in one.chain(listed) {
+            words += 1;
+            let aor = "aor = \"sip:a@b\"";
+            let written = file(&format!("[account.a]\n{aor}\n{key} = {value}\n"));
+            let read = Draft::gather(Some(&written.path), &nothing()).unwrap().profile("a");
+            assert!(read.is_ok(), "{key} = {value}: {}", read.unwrap_err());
+        }
+    }
+    assert!(words > 40, "{words}");
+}
+
 /// A profile of that preset with these lines more.
 #[track_caller]
 fn preset(name: &str, more: &str) -> Profile {

@@ -96,12 +96,17 @@ pub enum KeepAlive {
 
 macro_rules! words {
     ($type:ident, $what:literal, $($word:literal = $variant:expr),+) => {
+        impl $type {
+            /// Every word that it can be read from.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+        }
+
         impl FromStr for $type {
             type Err = UnknownWord;
             fn from_str(word: &str) -> Result<Self, Self::Err> {
                 match word {
                     $($word => Ok($variant),)+
-                    _ => Err(UnknownWord { word: word.into(), what: $what, known: &[$($word),+] }),
+                    _ => Err(UnknownWord { word: word.into(), what: $what, known: Self::WORDS }),
                 }
             }
         }
