@@ -234,3 +234,50 @@ fn proxies_are_tried_in_order_and_each_stands_in_its_own_route() {
     assert!(route.ends_with("<sip:edge.example.net;lr>"), "{route}");
     assert_eq!(invite.headers.get(&Name::Contact), Some("<sip:alice@192.0.2.1:5060>"));
 }
+
+/// Another address of ours: the registration is renewed at once, whatever waits, and an established call is told to move.
+#[test]
+fn a_changed_network_renews_registrations_and_moves_calls() {
+    let (mut world, alice, registrar) = alice_and_bob();
+    world.names.insert("example.net".into(), vec![registrar]);
+    let (one, two) = world.with(alice, |agent, now| {
+        let one = agent.add_account(account("sip:alice@example.net", "secret"));
+        let two = agent.add_account(account("sip:other@nowhere.invalid", "secret"));
+        agent.register(now, one).unwrap();
+        (one, two)
+    });
+    let register = request(&mut world, registrar, &Method::Register);
+    bind(&mut world, alice, registrar, &register, 3600);
+    world.with(alice, |agent, now| agent.register(now, two).unwrap());
+    while !matches!(world.wait(alice, registration), State::Failed { .. }) {}
+    call(&mut world, alice, one);
+    let agent = world.address(alice);
+    let invite = request(&mut world, registrar, &Method::Invite);
+    world.say(registrar, agent, answer(&invite, 200, "b1", registrar, Some(ANSWER)));
+    request(&mut world, registrar, &Method::Ack);
+    let peers = world.with(alice, |agent, _| agent.peers());
+    assert_eq!(peers.into_iter().collect::<Vec<_>>(), [(registrar.ip(), agent.ip())]);
+
+    // No way: nothing is sent in vain.
+    world.with(alice, |agent, now| agent.handle_route(now, registrar.ip(), None));
+    world.run(Duration::from_millis(100));
+    assert!(world.inbox(registrar).is_empty());
+
+    let moved: SocketAddr = "192.0.2.99:5060".parse().unwrap();
+    world.places[alice.0].address = moved;
+    world.names.insert("nowhere.invalid".into(), vec![registrar]);
+    world.with(alice, |agent, now| agent.handle_route(now, registrar.ip(), Some(moved.ip())));
+    let told = world.wait(alice, |event| match event {
+        Event::Moved { local, .. } => Some(*local),
+        _ => None,
+    });
+    assert_eq!(told, moved.ip());
+    let sent: Vec<Request> = [&Method::Register; 2].map(|method| request(&mut world, registrar, method)).into();
+    let contacts = |request: &Request| request.headers.all(&Name::Contact).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(
+        contacts(&sent[0]),
+        ["<sip:alice@192.0.2.99:5060>;expires=3600", "<sip:alice@192.0.2.1:5060>;expires=0"],
+        "the binding that leads nowhere is removed"
+    );
+    assert_eq!(contacts(&sent[1]), ["<sip:other@192.0.2.99:5060>;expires=3600"], "no waiting for the back-off");
+}
