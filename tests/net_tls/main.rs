@@ -1,5 +1,6 @@
 //! TLS between real sockets: who is let in, who is not, and what the refused are told.
 
+#[path = "../shared/authority.rs"]
 mod authority;
 mod refused;
 mod taken;

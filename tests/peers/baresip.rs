@@ -16,8 +16,12 @@ pub struct Options<'a> {
     pub user: &'a str,
     /// Registers here; `None`: no registrar.
     pub registrar: Option<SocketAddr>,
-    /// `udp` or `tcp`.
+    /// `udp`, `tcp` or `tls`.
     pub transport: &'a str,
+    /// The domain of its address, when it is not the registrar's address.
+    pub domain: Option<&'a str>,
+    /// Its certificate for those who connect to it by TLS, with its key in the same PEM file.
+    pub certificate: Option<PathBuf>,
     /// baresip's names, as `pcmu/8000/1`.
     pub codecs: &'a str,
     /// `mediaenc` of the account: `srtp`, `srtp-mand` or nothing.
@@ -34,6 +38,8 @@ impl Default for Options<'_> {
             user: "bob",
             registrar: None,
             transport: "udp",
+            domain: None,
+            certificate: None,
             codecs: "pcmu/8000/1",
             media_encryption: None,
             plays: "answerer.wav",
@@ -119,8 +125,10 @@ fn config(ip: IpAddr, sip: SocketAddr, control: SocketAddr, directory: &Path, op
     let loaded = ["g711", "g722", "opus", "aufile", "aubridge", "sndfile", "srtp", "account", "menu", "ctrl_tcp"]
         .map(|module| format!("module {module}.so\n"))
         .concat();
+    let certificate =
+        options.certificate.as_ref().map(|path| format!("sip_certificate {}\n", path.display())).unwrap_or_default();
     format!(
-        "poll_method epoll\nsip_listen {sip}\ncall_max_calls 16\naudio_player aubridge,none\naudio_source aufile,{directory}/source.wav\n\
+        "{certificate}poll_method epoll\nsip_listen {sip}\ncall_max_calls 16\naudio_player aubridge,none\naudio_source aufile,{directory}/source.wav\n\
          audio_alert aubridge,silent\nausrc_srate {rate}\nauplay_srate 48000\nausrc_channels 1\nauplay_channels 1\n\
          audio_level no\nrtp_ports 20000-40000\nrtcp_mux no\njitter_buffer_delay 5-10\nrtp_stats yes\nmodule_path {modules}\n{loaded}\
          ctrl_tcp_listen {control}\nsnd_path {directory}\nnet_interface {ip}\nopus_bitrate 32000\nopus_inbandfec yes\n",
@@ -132,6 +140,12 @@ fn config(ip: IpAddr, sip: SocketAddr, control: SocketAddr, directory: &Path, op
 fn account(address: SocketAddr, options: &Options) -> String {
     let user = options.user;
     let mut line = match options.registrar {
+        Some(registrar) if options.domain.is_some() => format!(
+            "<sip:{user}@{domain};transport={by}>;outbound=\"sip:{registrar};transport={by}\";auth_user={user};\
+             auth_pass=secret-{user};regint=60",
+            domain = options.domain.unwrap_or_default(),
+            by = options.transport
+        ),
         Some(registrar) => format!(
             "<sip:{user}@{registrar};transport={}>;auth_user={user};auth_pass=secret-{user};regint=60",
             options.transport

@@ -4,12 +4,15 @@ use crate::process::{Peer, address, eventually, free_port};
 use crate::rtpengine::RtpEngine;
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 /// A running Kamailio; the password of user `U` is `secret-U`.
 pub struct Kamailio {
     pub address: SocketAddr,
+    /// Where TLS is spoken, if it is.
+    pub secure: SocketAddr,
     peer: Peer,
     media: Option<RtpEngine>,
     _directory: tempfile::TempDir,
@@ -24,8 +27,8 @@ tcp_children=2
 auto_aliases=no
 listen=udp:@ADDRESS@
 listen=tcp:@ADDRESS@
-tcp_connection_lifetime=120
-loadmodule "kex.so"
+@TLS_LISTEN@tcp_connection_lifetime=120
+@TLS_MODULE@loadmodule "kex.so"
 loadmodule "tm.so"
 loadmodule "sl.so"
 loadmodule "rr.so"
@@ -100,12 +103,12 @@ impl Kamailio {
 
     /// Starts one that challenges with `algorithm` (`MD5` or `SHA-256`).
     pub fn with_algorithm(algorithm: &str) -> Self {
-        Self::with(algorithm, None)
+        Self::with(algorithm, None, None)
     }
 
     /// Starts one that puts a media relay between the parties, which the callee reaches without SRTP.
     pub fn with_media_relay() -> Self {
-        Self::with("MD5", Some(RtpEngine::start()))
+        Self::with("MD5", Some(RtpEngine::start()), None)
     }
 
     /// The media relay.
@@ -113,12 +116,31 @@ impl Kamailio {
         self.media.as_mut().expect("a media relay")
     }
 
-    fn with(algorithm: &str, media: Option<RtpEngine>) -> Self {
+    /// Starts one that also speaks TLS, with this certificate and key, on the port [`Kamailio::secure`].
+    pub fn with_certificate(certificate: &Path, key: &Path) -> Self {
+        Self::with("MD5", None, Some((certificate, key)))
+    }
+
+    fn with(algorithm: &str, media: Option<RtpEngine>, tls: Option<(&Path, &Path)>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let ip = address();
         let address = SocketAddr::new(ip, free_port(ip));
+        let secure = SocketAddr::new(ip, free_port(ip));
         let config = directory.path().join("kamailio.cfg");
+        let (listen, module) = match tls {
+            None => (String::new(), String::new()),
+            Some((certificate, key)) => (
+                format!("listen=tls:{secure}\nenable_tls=yes\n"),
+                format!(
+                    "loadmodule \"tls.so\"\nmodparam(\"tls\", \"tls_method\", \"TLSv1.2+\")\n\
+                     modparam(\"tls\", \"certificate\", \"{}\")\nmodparam(\"tls\", \"private_key\", \"{}\")\n",
+                    certificate.display(),
+                    key.display()
+                ),
+            ),
+        };
         let text = CONFIG.replace("@ADDRESS@", &address.to_string()).replace("@ALGORITHM@", algorithm);
+        let text = text.replace("@TLS_LISTEN@", &listen).replace("@TLS_MODULE@", &module);
         let relay = if media.is_some() { r#"rtpengine_manage("RTP/AVP replace-origin");"# } else { NOTHING };
         let modules = media.as_ref().map(|media| MODULES.replace("@CONTROL@", &media.control.to_string()));
         let back = if media.is_some() { r#"rtpengine_manage("replace-origin");"# } else { NOTHING };
@@ -134,7 +156,7 @@ impl Kamailio {
         }
         command.arg("-P").arg(directory.path().join("pid"));
         let peer = Peer::start("kamailio", directory.path(), &mut command);
-        let kamailio = Self { address, peer, media, _directory: directory };
+        let kamailio = Self { address, secure, peer, media, _directory: directory };
         kamailio.wait_until_it_answers();
         kamailio
     }

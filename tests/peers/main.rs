@@ -3,6 +3,9 @@
 // Tests wait for peers in real time.
 #![allow(unreachable_pub, clippy::disallowed_methods)]
 
+#[path = "../shared/authority.rs"]
+#[allow(dead_code)]
+mod authority;
 mod baresip;
 mod digits;
 mod doctor;
@@ -18,3 +21,4 @@ mod sipp;
 mod sound;
 mod speech;
 mod storm;
+mod tls;

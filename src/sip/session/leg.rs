@@ -33,6 +33,10 @@ pub(super) struct Leg {
     /// looked up.
     origin: Hop,
     road: Road,
+    /// May the road lead through the clear? Not when the peer's address is `sips:`.
+    clear: bool,
+    /// Has the peer's address changed since the dialog was made?
+    moved: bool,
     /// What waits for the road, in order: an ACK must not be overtaken by the BYE behind it.
     waiting: VecDeque<Parcel>,
     /// The ACKs to the last 2xx by their CSeq number, sent again for each repetition of it.
@@ -85,7 +89,19 @@ pub(super) type Posted = (Purpose, Option<ClientId>);
 impl Leg {
     pub(super) fn new(dialog: Dialog, origin: Hop, offers: Offers) -> Self {
         let (waiting, acks) = (VecDeque::new(), VecDeque::new());
-        Self { dialog, offers, rseq: None, owed: None, update: false, origin, road: Road::Unknown, waiting, acks }
+        Self {
+            dialog,
+            offers,
+            rseq: None,
+            owed: None,
+            update: false,
+            origin,
+            road: Road::Unknown,
+            clear: true,
+            moved: false,
+            waiting,
+            acks,
+        }
     }
 
     /// Notes what a message of the peer says that it can do, and where it is.
@@ -119,6 +135,7 @@ impl Leg {
 
     /// The dialog's target or routes changed: look the way up again.
     fn forget_road(&mut self) {
+        self.moved = true;
         if matches!(self.road, Road::Known(_)) {
             self.road = Road::Unknown;
         }
@@ -138,6 +155,7 @@ impl Leg {
             // A Contact that says no transport is reached by the one that the dialog uses.
             match Target::of(self.dialog.next_hop(), preferred.or(Some(self.origin.transport))) {
                 Ok(target) => {
+                    self.clear = target.transport.is_none_or(|transport| !transport.secure());
                     self.road = Road::Asked;
                     ex.resolve(now, target, Errand::Dialog(session, self.dialog.remote_tag().to_owned()));
                 }
@@ -161,11 +179,16 @@ impl Leg {
     }
 
     /// The flow of the dialog first, if it leads where the route set says; and last if it does not, because behind an
-    /// address translator a connection that is there may be the only way (RFC 5626 section 5.3, RFC 5923).
+    /// address translator a connection that is there may be the only way (RFC 5626 section 5.3, RFC 5923). Over TLS it
+    /// is first as long as the peer stays where it is: it has proved who is there. Encryption is not given up on the way.
     fn by_flow(&self, mut hops: Vec<Hop>) -> Vec<Hop> {
+        let secure = self.origin.transport.secure();
+        hops.retain(|hop| !secure || hop.transport.secure());
         let same = |hop: &Hop| (hop.transport, hop.remote) == (self.origin.transport, self.origin.remote);
         match hops.iter().position(same) {
             Some(place) => hops[..=place].rotate_right(1),
+            None if secure && !self.moved => hops.insert(0, self.origin),
+            None if !secure && !self.clear => {}
             None if hops.is_empty() || self.origin.transport.reliable() => hops.push(self.origin),
             None => {}
         }
@@ -185,7 +208,8 @@ impl Leg {
         while let Some(parcel) = self.waiting.pop_front() {
             match parcel {
                 Parcel::Ack(request) => {
-                    let hop = hops.first().copied().unwrap_or(self.origin);
+                    // No way that is safe enough: the peer gives the call up.
+                    let Some(hop) = hops.first().copied() else { continue };
                     let number = request.headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
                     let (hop, bytes) = ex.send_ack(request, hop);
                     self.acks.truncate(ACKS - 1);
