@@ -28,12 +28,13 @@ use crate::sip::guard::Counters;
 use crate::sip::hop::Hop;
 use crate::sip::identity::Presented;
 use crate::sip::message::Status;
+use crate::sip::public::PublicAddress;
 use crate::sip::registration;
 use crate::sip::wire::{Malformed, StreamItem};
 use crate::time::{Duration, Instant, Wall};
 pub use address::bare;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What an engine is told once.
 #[derive(Clone, Debug)]
@@ -238,6 +239,17 @@ impl Engine {
     /// are renewed, calls move.
     pub fn handle_route(&mut self, now: Instant, remote: IpAddr, local: Option<IpAddr>) {
         self.agent.handle_route(now, remote, local);
+        self.pump(now);
+    }
+
+    /// What the user says of our address.
+    pub fn set_public(&mut self, public: PublicAddress) {
+        self.agent.set_public(public);
+    }
+
+    /// A STUN server sees our UDP socket as `mapped`.
+    pub fn handle_mapped(&mut self, now: Instant, mapped: SocketAddr) {
+        self.agent.handle_mapped(now, mapped);
         self.pump(now);
     }
 
@@ -458,7 +470,7 @@ impl Engine {
 
     fn take(&mut self, out: VecDeque<CallOutput>) {
         self.outputs.extend(out.into_iter().map(|output| match output {
-            CallOutput::OpenMedia { call, local } => Output::OpenMedia { call, local },
+            CallOutput::OpenMedia { call, local, shown } => Output::OpenMedia { call, local, shown },
             CallOutput::MoveMedia { call, local } => Output::MoveMedia { call, local },
             CallOutput::StartMedia { call, plan } => Output::StartMedia { call, plan },
             CallOutput::UpdateMedia { call, plan } => Output::UpdateMedia { call, plan },

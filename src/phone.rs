@@ -28,6 +28,7 @@ use crate::net::{BindConfig, BindError, Bound, Dns, Now, PortRange, Tls, TlsErro
 use crate::random::Random;
 use crate::sip::agent::{AgentConfig, Unclaimed};
 use crate::sip::guard::{self, Strangers};
+use crate::sip::public::PublicAddress;
 use crate::sip::uri::Uri;
 use crate::store::{Instance, Options as StoreOptions, Store, StoreError};
 use crate::time::Duration;
@@ -67,6 +68,11 @@ pub struct Settings {
     pub dns_server: Option<SocketAddr>,
     /// The accounts, in the order of their ids.
     pub accounts: Vec<Account>,
+    /// How the world sees us, when that is not by our own address: the address, and the port for UDP and TCP if it
+    /// differs. Shown in Contact and SDP.
+    pub public_address: Option<(IpAddr, Option<u16>)>,
+    /// A STUN server that tells how the world sees us: host and port.
+    pub stun: Option<(String, u16)>,
     /// Certificates and keys for TLS; the domains of the accounts are added.
     pub tls: TlsSettings,
     /// What calls may use when they are not told otherwise.
@@ -112,6 +118,8 @@ impl Default for Settings {
             port: Some(0),
             dns_server: None,
             accounts: Vec::new(),
+            public_address: None,
+            stun: None,
             tls: TlsSettings::default(),
             media: MediaOptions::default(),
             account_media: BTreeMap::new(),
@@ -227,6 +235,9 @@ impl Phone {
             media: settings.media,
         };
         let mut engine = Engine::new(config, clock.wall(), random.split());
+        if let Some((ip, port)) = settings.public_address {
+            engine.set_public(PublicAddress::fixed(ip, port));
+        }
         let registers = !settings.accounts.is_empty();
         let instance = settings.state.filter(|_| registers).map(|state| Instance::claim(&state)).transpose()?;
         for mut account in settings.accounts {
@@ -241,7 +252,8 @@ impl Phone {
         let (commands, received) = mpsc::channel(COMMANDS);
         let (events, listener) = broadcast::channel(EVENTS);
         let recorder = Recorder::new(&settings.trace, clock.wall());
-        let signalling = Signalling { engine, clock, transports, inbox, media, media_events, random, recorder };
+        let stun = settings.stun;
+        let signalling = Signalling { engine, clock, transports, inbox, media, media_events, random, recorder, stun };
         let phone = Self { commands, events: events.clone(), store: store.clone(), bound };
         tokio::spawn(signalling.run(received, move |happening| {
             // The name is ours as long as the phone runs.

@@ -29,7 +29,9 @@ impl Call {
         }
         call.tell(desk, Moment::Initiated);
         call.media = Media::Opening;
-        desk.out.push_back(Output::OpenMedia { call: call.id, local: invitation.source.local.ip() });
+        let source = invitation.source;
+        let shown = desk.agent.shown(call.session, source);
+        desk.out.push_back(Output::OpenMedia { call: call.id, local: source.local.ip(), shown });
         call
     }
 

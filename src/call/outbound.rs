@@ -112,7 +112,8 @@ impl Call {
         self.record.transport = Some(hop.transport.to_string());
         self.stage = Stage::Opening(Purpose::Offer);
         self.media = Media::Opening;
-        desk.out.push_back(Output::OpenMedia { call: self.id, local: hop.local.ip() });
+        let shown = desk.agent.shown(self.session, hop);
+        desk.out.push_back(Output::OpenMedia { call: self.id, local: hop.local.ip(), shown });
     }
 
     pub(super) fn send_offer(&mut self, desk: &mut Desk<'_>) {

@@ -28,6 +28,8 @@ pub enum Output {
         call: CallId,
         /// Our address on the way to the far end.
         local: IpAddr,
+        /// The address to show to the far end: that of our Contact, which behind a translator is another.
+        shown: IpAddr,
     },
     /// Run media by this plan.
     StartMedia {

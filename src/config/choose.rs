@@ -63,6 +63,8 @@ impl AccountFlags {
         let flags = [
             ("bind", "--bind", self.bind.clone()),
             ("dns_server", "--dns-server", self.dns_server.clone()),
+            ("public_address", "--public-address", self.public_address.clone()),
+            ("stun", "--stun", self.stun.clone()),
             ("tls_ca", "--tls-ca", path(&self.tls_ca)),
             ("tls_cert", "--tls-cert", path(&self.tls_cert)),
             ("tls_key", "--tls-key", path(&self.tls_key)),

@@ -49,6 +49,12 @@ pub struct AccountFlags {
     /// the port above
     #[arg(long, value_name = "IP[:PORT]")]
     pub bind: Option<String>,
+    /// How the world sees us, shown in Contact and SDP, where an address translator is in between
+    #[arg(long, value_name = "IP[:PORT]")]
+    pub public_address: Option<String>,
+    /// STUN server that tells how the world sees us
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub stun: Option<String>,
     /// PEM file of certificate authorities to trust for TLS beside those of the system
     #[arg(long, value_name = "FILE")]
     pub tls_ca: Option<PathBuf>,

@@ -2,8 +2,9 @@
 
 use super::layer::Place;
 use super::reader::Reader;
+use super::value::address;
 use super::{ConfigError, Environment, Profile, layer::Setting};
-use crate::net::{BindConfig, PortRange, TlsSettings};
+use crate::net::{BindConfig, PortRange, TlsSettings, stun};
 use crate::phone::{AccountId, Settings};
 use crate::store;
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ pub struct Process {
     /// The port, if one is named.
     pub port: Option<u16>,
     dns_server: Option<SocketAddr>,
+    public_address: Option<(IpAddr, Option<u16>)>,
+    stun: Option<(String, u16)>,
     tls: TlsSettings,
     rtp_ports: Option<PortRange>,
     media_workers: Option<usize>,
@@ -58,6 +61,8 @@ impl Process {
             ips,
             port,
             dns_server,
+            public_address: public_address(reader)?,
+            stun: stun_server(reader)?,
             tls,
             rtp_ports: rtp_ports(reader)?,
             media_workers: reader.whole("media_workers", 1..=256, "2")?.map(|workers| workers as usize),
@@ -79,6 +84,8 @@ impl Process {
             port: Some(self.port.unwrap_or(0)),
             state: Some(store::state_directory()),
             dns_server: self.dns_server,
+            public_address: self.public_address,
+            stun: self.stun.clone(),
             accounts: profiles.iter().map(|profile| profile.account.clone()).collect(),
             tls: self.tls.clone(),
             account_media: ids.zip(profiles).map(|(id, profile)| (id, profile.media.clone())).collect(),
@@ -106,6 +113,24 @@ fn bind(reader: &Reader<'_>) -> Result<(Vec<IpAddr>, Option<u16>), ConfigError> 
         ips.push(ip);
     }
     Ok((ips, port))
+}
+
+/// Our address in the world, and the port if it is not our own.
+fn public_address(reader: &Reader<'_>) -> Result<Option<(IpAddr, Option<u16>)>, ConfigError> {
+    let Some(text) = reader.word("public_address")? else { return Ok(None) };
+    let usable = |(ip, port): &(IpAddr, Option<u16>)| !ip.is_unspecified() && *port != Some(0);
+    let why = "it is no address of ours in the world; write it as IP, IP:PORT or [IPv6]:PORT";
+    ip_and_port(&text).filter(usable).map(Some).ok_or_else(|| reader.wrong("public_address", why))
+}
+
+/// The STUN server, on the port of STUN if it names none.
+fn stun_server(reader: &Reader<'_>) -> Result<Option<(String, u16)>, ConfigError> {
+    let Some(text) = reader.word("stun")? else { return Ok(None) };
+    let server = address(text.trim_start_matches("stun:")).ok();
+    let found = server.as_ref().and_then(|uri| Some((uri.host()?.to_string(), uri.port().unwrap_or(stun::PORT))));
+    let (host, port) = found.ok_or_else(|| reader.wrong("stun", "write it as HOST or HOST:PORT"))?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
+    Ok(Some((bare.to_owned(), port)))
 }
 
 fn rtp_ports(reader: &Reader<'_>) -> Result<Option<PortRange>, ConfigError> {

@@ -29,6 +29,10 @@ pub struct Phone {
     pub bind: Option<String>,
     /// Name server to ask instead of the system's, as IP or IP:PORT.
     pub dns_server: Option<String>,
+    /// How the world sees us, as IP or IP:PORT; shown in Contact and SDP.
+    pub public_address: Option<String>,
+    /// STUN server that tells how the world sees us, as HOST or HOST:PORT.
+    pub stun: Option<String>,
     /// PEM file of certificate authorities to trust for TLS beside those of the system.
     pub tls_ca: Option<String>,
     /// PEM file of our certificate and its chain; with it, TLS connections are taken too.

@@ -7,6 +7,8 @@
 //!  timer ────────▶ └───────────┘
 //! ```
 
+mod publicity;
+
 use super::clock::Clock;
 use super::kept_out::KeptOut;
 use super::media::{self, CallStart, Event as MediaNews, Io, MediaDriver};
@@ -29,6 +31,7 @@ use crate::sip::uri::Uri;
 use crate::sip::wire::StreamItem;
 use crate::time::{Duration, Instant};
 use crate::trace::{Note, Recorder};
+use publicity::Publicity;
 use std::collections::{HashMap, HashSet};
 use tokio::sync::{mpsc, oneshot};
 
@@ -122,6 +125,8 @@ pub struct Signalling {
     pub media_events: mpsc::Receiver<MediaNews>,
     /// Chance of media sessions.
     pub random: Random,
+    /// Whom to ask how the world sees us: host and port.
+    pub stun: Option<(String, u16)>,
     /// The flight recorder.
     pub recorder: Recorder,
 }
@@ -135,6 +140,7 @@ struct Turn<F> {
     playing: HashSet<CallId>,
     resolved: mpsc::Sender<Resolved>,
     config: session::Config,
+    publicity: Publicity,
     farewell: Option<Farewell>,
     kept_out: KeptOut,
 }
@@ -148,6 +154,7 @@ impl Signalling {
     /// Runs until [`Command::Shutdown`], or until nobody is left to send commands. `tell` must not wait.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>, tell: impl FnMut(Happening)) {
         let (resolved, mut resolutions) = mpsc::channel(RESOLVED);
+        let (publicity, mut seen) = Publicity::new(self.stun.clone());
         let config = session::Config { cname: self.random.token(16), ..session::Config::default() };
         let mut turn = Turn {
             signalling: self,
@@ -157,9 +164,11 @@ impl Signalling {
             playing: HashSet::new(),
             resolved,
             config,
+            publicity,
             farewell: None,
             kept_out: KeptOut::default(),
         };
+        turn.be_public().await;
         let mut eye = Eye::open(turn.now());
         loop {
             turn.carry_out();
@@ -197,6 +206,8 @@ impl Signalling {
                     let now = turn.now();
                     turn.signalling.engine.handle_resolved(now, id, found);
                 }
+                Some(seen) = seen.recv() => turn.handle_seen(seen),
+                () = turn.publicity.due() => turn.refresh_public(),
                 command = commands.recv() => match command {
                     Some(command) => turn.handle_command(command),
                     // Nobody can ask for an orderly end any more.
@@ -250,18 +261,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                     let asked = (self.signalling.transports.resolver(), host, port, transport);
                     network::look_up(id, asked, self.resolved.clone());
                 }
-                Output::OpenMedia { call, local } => {
-                    let event = match self.signalling.media.open_ports(local) {
-                        Ok(pair) => {
-                            let rtp = pair.rtp_address;
-                            self.ports.insert(call, pair);
-                            self.note(call, || recording::ports(rtp));
-                            MediaEvent::Opened(rtp)
-                        }
-                        Err(error) => MediaEvent::Failed(error.to_string()),
-                    };
-                    self.bring(call, event);
-                }
+                Output::OpenMedia { call, local, shown } => self.open_media(call, local, shown),
                 Output::MoveMedia { call, local } => {
                     let (kind, text, moved) = network::move_media(&self.signalling.media, call, local);
                     self.notice(call, kind, text);

@@ -10,6 +10,7 @@ mod limits;
 mod resolve;
 mod rtp_ports;
 mod stream;
+pub mod stun;
 mod tcp;
 mod tls;
 mod transports;

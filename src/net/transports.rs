@@ -11,11 +11,12 @@ use super::connections::Connections;
 use super::failure::Failure;
 use super::limits::{Counters, Traffic};
 use super::resolve::Resolver;
+use super::stun::{Questions, StunError, TransactionId};
 use super::udp;
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::message::Message;
 use crate::sip::wire::Malformed;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use std::fmt;
 use std::net::{SocketAddr, UdpSocket};
@@ -109,6 +110,7 @@ pub struct Transports {
 struct Sockets {
     bound: Bound,
     resolver: Resolver,
+    questions: Questions,
     udp: Vec<(SocketAddr, UdpSocket)>,
     connections: Option<Connections>,
     counters: Arc<Counters>,
@@ -135,9 +137,10 @@ impl Transports {
         let (to_datagrams, datagrams) = mpsc::channel(config.limits.datagrams.max(1));
         let (to_messages, messages) = mpsc::channel(config.limits.messages.max(1));
         let mut tasks = Vec::new();
-        let mut udp = Vec::new();
+        let (mut udp, questions) = (Vec::new(), Questions::default());
         for udp::Ends { sending, receiving, bound } in datagram_ends {
-            let received = udp::receive(receiving, bound, now.clone(), Arc::clone(&counters), to_datagrams.clone());
+            let (inbox, counters) = (to_datagrams.clone(), Arc::clone(&counters));
+            let received = udp::receive(receiving, bound, now.clone(), counters, inbox, questions.clone());
             tasks.push(tokio::spawn(received).abort_handle());
             udp.push((bound, sending));
         }
@@ -157,7 +160,7 @@ impl Transports {
             connections
         });
         let resolver = Resolver::new(bound.clone(), &config.dns).telling(connections.clone());
-        let sockets = Sockets { bound, resolver, udp, connections, counters, tasks };
+        let sockets = Sockets { bound, resolver, questions, udp, connections, counters, tasks };
         Ok((Self { sockets: Arc::new(sockets) }, Inbox { datagrams, messages }))
     }
 
@@ -183,6 +186,24 @@ impl Transports {
         if let Some(connections) = &self.sockets.connections {
             connections.close(hop);
         }
+    }
+
+    /// Asks a STUN server how the world sees our UDP socket.
+    ///
+    /// # Errors
+    /// [`StunError`] if nothing useful comes in `patience`.
+    pub async fn public_address(
+        &self,
+        server: SocketAddr,
+        id: TransactionId,
+        patience: Duration,
+    ) -> Result<SocketAddr, StunError> {
+        let hop = Hop { transport: Transport::Udp, local: server, remote: server };
+        let socket = self.sockets.datagram_socket(&hop).filter(|_| self.bound().local(Transport::Udp).is_some());
+        let off = || StunError::Unreachable { server, reason: "UDP is switched off".into() };
+        let socket = socket.ok_or_else(off)?;
+        let send = |octets: &[u8]| socket.send_to(octets, server).map(|_| ());
+        self.sockets.questions.ask(server, id, patience, send).await
     }
 
     /// Connections that peers made and over which nothing went for [`Limits::unused`](super::Limits::unused): to be

@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::interfaces::Routes;
 use super::limits::Counters;
+use super::stun::{Questions, is_stun};
 use super::transports::{Incoming, Now};
 use crate::sip::hop::{Hop, Transport};
 use bytes::Bytes;
@@ -78,6 +79,7 @@ pub(super) async fn receive(
     now: Now,
     counters: Arc<Counters>,
     inbox: mpsc::Sender<Incoming>,
+    questions: Questions,
 ) {
     let mut routes = Routes::new(bound.ip());
     let mut buffer = vec![0; LONGEST];
@@ -106,6 +108,10 @@ pub(super) async fn receive(
         };
         let source = Hop { transport: Transport::Udp, local: SocketAddr::new(local, bound.port()), remote };
         let bytes = buffer.get(..length).unwrap_or_default();
+        if is_stun(bytes) {
+            questions.arrived(remote, bytes);
+            continue;
+        }
         let incoming = if is_keep_alive(bytes) {
             Incoming::KeepAlive { source, pong: false, at }
         } else {

@@ -14,6 +14,7 @@ pub mod keepalive;
 pub mod message;
 pub mod name_addr;
 pub mod params;
+pub mod public;
 pub mod reason;
 pub mod registration;
 mod session;

@@ -25,6 +25,7 @@ use super::header::Headers;
 use super::hop::Hop;
 use super::message::{Request, Status};
 use super::name_addr::NameAddr;
+use super::public::PublicAddress;
 use super::uri::Uri;
 use crate::random::Random;
 use crate::time::{Duration, Instant};
@@ -171,6 +172,7 @@ pub struct Registration {
     binding: Option<Binding>,
     /// Our address as the far side saw it.
     learned: Option<Learned>,
+    public: PublicAddress,
     /// The lifetime to ask for: the configured one, or what 423 demanded.
     expires: Duration,
     /// Failures in a row.
@@ -253,6 +255,7 @@ impl Registration {
             phase: Phase::Idle,
             binding: None,
             learned: None,
+            public: PublicAddress::default(),
             // Zero would mean to unbind.
             expires: config.expires.max(Duration::from_secs(1)),
             failures: 0,

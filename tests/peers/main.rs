@@ -13,6 +13,7 @@ mod inbound;
 mod kamailio;
 mod outbound;
 mod process;
+mod public;
 mod registrar;
 mod rtpengine;
 mod session;

@@ -99,7 +99,7 @@ fn far_end(kamailio: &Kamailio, way: &Way) -> Baresip {
             "g722" => 16_000,
             _ => 8_000,
         },
-            ..Options::default()
+        ..Options::default()
     })
 }
 

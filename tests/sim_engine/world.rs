@@ -292,7 +292,7 @@ impl World {
                     let now = self.now;
                     place.engine.handle_resolved(now, id, found);
                 }
-                Output::OpenMedia { call, local } => {
+                Output::OpenMedia { call, local, .. } => {
                     assert_eq!(place.media.insert(call, Media::Opening), None, "opened twice");
                     assert_eq!(local, place.address.ip());
                     place.next_port += 2;

@@ -18,6 +18,7 @@ use crate::sip::hop::Hop;
 use crate::sip::keepalive::KeepAlives;
 use crate::sip::message::{Message, Method, Request, Response};
 use crate::sip::name_addr::NameAddr;
+use crate::sip::public::PublicAddress;
 use crate::sip::target::Target;
 use crate::sip::timer::Deadlines;
 use crate::sip::transaction::{self, ClientId, SendError, ServerId, Transactions};
@@ -88,6 +89,8 @@ pub(crate) struct Exchange {
     asked_until: Deadlines<ResolveId>,
     last_ask: u64,
     last_request: u64,
+    /// Our address as others than a registrar see it.
+    pub(crate) public: PublicAddress,
     /// What the user should know of the failure that is being dealt with.
     pub(crate) trouble: Option<String>,
 }
@@ -119,6 +122,7 @@ impl Exchange {
             asked_until: Deadlines::default(),
             last_ask: 0,
             last_request: 0,
+            public: PublicAddress::default(),
             trouble: None,
         }
     }
@@ -297,7 +301,8 @@ impl Exchange {
             return NameAddr::new(registration.dialog_contact(hop));
         }
         let user = line.map(|line| line.contact_user.as_str()).or(user).unwrap_or(NOBODY);
-        let mut uri = SipUri::new(Some(user), hop.local.ip().into(), Some(hop.local.port()));
+        let address = self.public.given(hop).or_else(|| self.public.presumed(hop)).unwrap_or(hop.local);
+        let mut uri = SipUri::new(Some(user), address.ip().into(), Some(address.port()));
         if hop.transport.reliable() {
             uri.params.set("transport", hop.transport.parameter());
         }

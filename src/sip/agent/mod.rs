@@ -24,6 +24,7 @@ mod output;
 mod outside;
 mod penalty;
 mod policy;
+mod public;
 mod refused;
 mod register;
 mod routes;

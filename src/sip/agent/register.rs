@@ -240,6 +240,9 @@ impl Exchange {
             },
             random,
         ));
+        if let Some(registration) = &mut line.registration {
+            registration.set_public(self.public.clone());
+        }
         Ok(())
     }
 

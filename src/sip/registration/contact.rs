@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::{Outbound, Registration};
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::name_addr::NameAddr;
+use crate::sip::public::PublicAddress;
 use crate::sip::uri::{SipUri, Uri};
 use crate::sip::via::Via;
 
@@ -32,12 +33,11 @@ pub fn seen_as(hop: Hop, via: &Via) -> SocketAddr {
 
 impl Registration {
     /// The contact for requests on `hop`, of this registration and of the calls of its account: the address that the
-    /// registrar saw if it was asked by that way, else `hop.local`.
+    /// user gives, that the registrar saw if it was asked by that way, that a STUN server saw, else `hop.local`.
     pub fn contact(&self, hop: Hop) -> Uri {
-        let address = match self.learned {
-            Some(learned) if learned.hop == hop => learned.address,
-            _ => hop.local,
-        };
+        let learned = self.learned.filter(|learned| learned.hop == hop).map(|learned| learned.address);
+        let others = || learned.or_else(|| self.public.presumed(hop));
+        let address = self.public.given(hop).or_else(others).unwrap_or(hop.local);
         let mut contact = SipUri::new(Some(&self.config.user), address.ip().into(), Some(address.port()));
         if hop.transport != Transport::Udp {
             contact.params.set("transport", hop.transport.parameter());
@@ -60,7 +60,14 @@ impl Registration {
     /// Notes how the far side of `hop` sees us.
     pub(super) fn learn(&mut self, hop: Hop, via: &Via) {
         let address = seen_as(hop, via);
-        self.learned = (address != hop.local).then_some(Learned { hop, address });
+        // That it sees us where we are is worth knowing too.
+        let told = via.received().is_some() || via.rport().is_some();
+        self.learned = told.then_some(Learned { hop, address });
+    }
+
+    /// What others than the registrar say of our address.
+    pub fn set_public(&mut self, public: PublicAddress) {
+        self.public = public;
     }
 
     /// Our binding among those of a response. Registrars that write the URI anew are met half-way: the same instance,

@@ -1,0 +1,49 @@
+//! Our address in Contact and SDP, where the world sees another than the one we have.
+
+use super::Agent;
+use super::output::SessionId;
+use crate::sip::hop::Hop;
+use crate::sip::public::PublicAddress;
+use crate::sip::registration;
+use crate::time::Instant;
+use std::net::{IpAddr, SocketAddr};
+
+impl Agent {
+    /// What the user says of our address.
+    pub fn set_public(&mut self, public: PublicAddress) {
+        self.exchange.public = public;
+        self.spread_public();
+    }
+
+    /// A STUN server sees our UDP socket as `mapped`. If that is news, accounts that are registered say so to their
+    /// registrars at once: the old address leads to nobody (RFC 5626 section 4.4.2).
+    pub fn handle_mapped(&mut self, now: Instant, mapped: SocketAddr) {
+        if !self.exchange.public.map(mapped) {
+            return;
+        }
+        self.spread_public();
+        for id in self.exchange.accounts.ids() {
+            if let Some(registration::State::Registered { .. }) = self.registration(id) {
+                self.drive_registration(now, id, |registration| registration.register(now));
+            }
+        }
+        self.settle_news(now);
+    }
+
+    /// The address to show in the SDP of a session whose messages take `hop`: that of our Contact there.
+    pub fn shown(&self, session: SessionId, hop: Hop) -> IpAddr {
+        let account = self.sessions.get(&session).and_then(|session| session.account());
+        let contact = self.exchange.contact(account, None, hop);
+        let ip = contact.uri.host().and_then(|host| host.ip());
+        ip.filter(|ip| ip.is_ipv4() == hop.local.is_ipv4()).unwrap_or(hop.local.ip())
+    }
+
+    fn spread_public(&mut self) {
+        for id in self.exchange.accounts.ids() {
+            let public = self.exchange.public.clone();
+            if let Some(registration) = self.exchange.accounts.get_mut(id).and_then(|line| line.registration.as_mut()) {
+                registration.set_public(public);
+            }
+        }
+    }
+}
