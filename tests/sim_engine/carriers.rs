@@ -94,7 +94,7 @@ impl Carrier {
                         addresses.into_iter().map(|remote| Hop { transport, local: at(LOCAL), remote }).collect();
                     self.engine.handle_resolved(now, id, Ok(hops));
                 }
-                Output::OpenMedia { call, local } => {
+                Output::OpenMedia { call, local, .. } => {
                     let opened = MediaEvent::Opened(SocketAddr::new(local, 20_000));
                     self.engine.handle_media(now, call, opened);
                 }
