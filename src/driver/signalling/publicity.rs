@@ -15,7 +15,7 @@ use crate::sip::hop::Transport;
 use crate::time::Duration;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Interval, interval};
 
 /// How often the binding of the SIP socket is looked at, and kept: address translators forget idle ones after 30 s and
 /// more (RFC 4787 section 4.3 wants two minutes, what is sold differs; RFC 5626 section 4.4.2 says 24 to 29 s).
@@ -45,7 +45,7 @@ pub(super) struct Publicity {
     host: Option<(String, u16)>,
     servers: Vec<SocketAddr>,
     results: mpsc::Sender<Seen>,
-    next: Option<Instant>,
+    next: Option<Interval>,
 }
 
 impl Publicity {
@@ -57,7 +57,10 @@ impl Publicity {
     /// Looks the server up and asks it: one address per family at most.
     pub(super) async fn first(&mut self, transports: &Transports, random: &mut Random) -> Vec<SocketAddr> {
         let Some((host, port)) = self.host.clone() else { return Vec::new() };
-        self.next = Some(Instant::now() + REFRESH);
+        let mut next = interval(REFRESH);
+        // The first tick is now.
+        next.tick().await;
+        self.next = Some(next);
         let found = tokio::time::timeout(AT_START, tokio::net::lookup_host((host.as_str(), port))).await;
         let found: Vec<SocketAddr> = match found {
             Ok(Ok(found)) => found.collect(),
@@ -89,16 +92,15 @@ impl Publicity {
     }
 
     /// Waits until it is time to ask again.
-    pub(super) async fn due(&self) {
-        match self.next {
-            Some(next) => tokio::time::sleep_until(next).await,
+    pub(super) async fn due(&mut self) {
+        match &mut self.next {
+            Some(next) => drop(next.tick().await),
             None => std::future::pending().await,
         }
     }
 
     /// Asks again, which also keeps the binding.
     pub(super) fn refresh(&mut self, transports: &Transports, random: &mut Random) {
-        self.next = Some(Instant::now() + REFRESH);
         for server in self.servers.clone() {
             let (transports, results, id) = (transports.clone(), self.results.clone(), id(random));
             tokio::spawn(async move {
