@@ -72,6 +72,19 @@ test: test-deps check ## Every test, real peers included
 	else $(CARGO) test --locked --lib --bins --tests --examples --no-fail-fast; fi
 	$(CARGO) test --locked --doc --quiet
 
+# How long each fuzz body runs, seconds, and how many random lives the nightly run lives.
+LIVES ?= 10000
+FUZZ_SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),600)
+
+.PHONY: fuzz
+fuzz: deps ## Every parser against damaged input, SECONDS each
+	SIDETONE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked --test fuzz -- --nocapture
+
+.PHONY: nightly
+nightly: deps ## LIVES random lives of two engines, and the fuzzers for two minutes
+	SIDETONE_LIVES=$(LIVES) $(CARGO) test --locked --test sim_engine random_life
+	SIDETONE_FUZZ_SECONDS=120 $(CARGO) test --locked --test fuzz -- --nocapture
+
 .PHONY: bench
 bench: deps ## Micro-benchmarks: wire parser, transaction table, media tick
 	$(CARGO) bench --locked
