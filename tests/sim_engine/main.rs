@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, reason = "the modules are one test program")]
 
 mod carriers;
+mod early;
 mod hold;
 mod identity;
 mod media;
