@@ -83,7 +83,7 @@ impl Writer {
                 Ok(()) => self.told = false,
                 Err(error) if !self.told => {
                     self.told = true;
-                    tracing::warn!(%error, directory = %self.directory.display(), "a trace cannot be written; calls go on");
+                    tracing::warn!(%error, directory = %self.directory.display(), "a trace cannot be written; calls are not hurt");
                 }
                 Err(_) => {}
             }
