@@ -9,6 +9,7 @@
 
 mod enrol;
 mod reach;
+mod stun;
 mod talk;
 
 use crate::phone::{Account, Dial, Settings};
@@ -86,6 +87,7 @@ pub async fn examine(patient: Patient, mut tell: impl FnMut(Finding)) -> Result<
     let server = server(&patient.account);
     let mut seen = Vec::new();
     reach::examine(&patient, &server, &mut seen, &mut tell).await?;
+    stun::examine(&patient, &mut seen, &mut tell).await;
     let talked = enrol::examine(&patient, &mut seen, &mut tell).await?;
     nat(&seen, &mut tell);
     if let Some(record) = talked {

@@ -2,6 +2,7 @@
 
 use crate::process::{Domain, Home, Outcome, PASSWORD, Running, closed_port};
 use serde_json::Value;
+use std::net::UdpSocket;
 
 /// The findings of a check.
 #[track_caller]
@@ -91,4 +92,37 @@ fn a_dead_port_and_a_name_that_does_not_exist_are_told_apart() {
     assert!(findings(&unknown, "tcp").is_empty(), "there is nothing to connect to");
     let no_account = home.run(&["doctor"]);
     assert_eq!(no_account.code, 8, "{no_account:?}");
+}
+
+/// A STUN server (RFC 8489) that says of everybody that he is 203.0.113.7, on the port that he has.
+fn stun() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 1500];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            if length < 20 || buffer[..2] != [0, 1] {
+                continue;
+            }
+            let mut reply = vec![1, 1, 0, 12, 0x21, 0x12, 0xa4, 0x42];
+            reply.extend(&buffer[8..20]);
+            reply.extend([0, 0x20, 0, 8, 0, 1]);
+            reply.extend((from.port() ^ 0x2112).to_be_bytes());
+            reply.extend([203 ^ 0x21, 0x12, 113 ^ 0xa4, 7 ^ 0x42]);
+            let _ = socket.send_to(&reply, from);
+        }
+    });
+    port
+}
+
+#[test]
+fn address_translation_is_seen_by_stun() {
+    let (domain, home) = (Domain::start(), Home::new());
+    let (aor, server) = (domain.aor("ann"), format!("127.0.0.1:{}", stun()));
+    let seen = examine(&home, PASSWORD, &["--aor", &aor, "--stun", &server]);
+    assert_eq!(seen.code, 0, "{seen:?}");
+    let nat = findings(&seen, "nat");
+    assert!(nat[0]["text"].as_str().unwrap().contains("sees 203.0.113.7:"), "{nat:?}");
+    // The domain is on this machine and sees us as we are.
+    assert!(nat[1]["mark"] == "warn" && nat[1]["text"].as_str().unwrap().contains("several addresses"), "{nat:?}");
 }
