@@ -11,7 +11,9 @@
 
 mod address;
 mod explanation;
+mod hear;
 mod outside;
+mod transfer;
 mod vocabulary;
 
 pub use outside::Aside;
@@ -19,7 +21,7 @@ pub use vocabulary::{Dial, Output, Refused, Registration};
 
 use crate::call::Output as CallOutput;
 use crate::call::record::Record;
-use crate::call::{Answer, Call, CallId, Change, Desk, MediaEvent, MediaOptions, Start};
+use crate::call::{Call, CallId, Change, Conduct, Desk, MediaEvent, MediaOptions, Start};
 use crate::random::Random;
 use crate::sip::agent::{
     self, Account, AccountId, Agent, AgentConfig, Invitation, InviteRequest, ResolveError, ResolveId, SessionId,
@@ -43,6 +45,8 @@ pub struct Config {
     pub agent: AgentConfig,
     /// What calls may use when they are not told otherwise.
     pub media: MediaOptions,
+    /// What others may ask of us.
+    pub conduct: Conduct,
 }
 
 /// The pure root of signalling: see the picture at the head of this module.
@@ -60,6 +64,8 @@ pub struct Engine {
     random: Random,
     next_call: u64,
     outputs: VecDeque<Output>,
+    conduct: Conduct,
+    joined: transfer::Joined,
 }
 
 impl Engine {
@@ -77,6 +83,8 @@ impl Engine {
             random,
             next_call: 1,
             outputs: VecDeque::new(),
+            conduct: config.conduct,
+            joined: transfer::Joined::default(),
         }
     }
 
@@ -141,8 +149,14 @@ impl Engine {
     /// # Errors
     /// When the account does not exist, the target cannot be called, or too many calls run.
     pub fn dial(&mut self, now: Instant, dial: Dial) -> Result<CallId, Refused> {
+        let id = self.dial_now(now, dial)?;
+        self.pump(now);
+        Ok(id)
+    }
+
+    fn dial_now(&mut self, now: Instant, dial: Dial) -> Result<CallId, Refused> {
         let account = self.accounts.get(dial.account.0 as usize).ok_or(agent::Refused::NoAccount(dial.account))?;
-        let aor = account.aor.clone();
+        let (aor, dtmf) = (account.aor.clone(), account.dtmf);
         let Presented { from, caller, headers } = account.present(dial.from_number.as_deref())?;
         let number = caller.user().map(|user| user.into_owned());
         let target = address::dialled(account, dial.target)?;
@@ -156,12 +170,13 @@ impl Engine {
             to: bare(&target),
             number,
             account: Some(bare(&aor)),
+            account_id: Some(dial.account),
+            dtmf: dial.media.dtmf.unwrap_or(dtmf),
             options: dial.media,
             ring_limit: dial.ring_limit,
         };
         let id = start.id;
         self.open(now, id, session, |desk| Call::outbound(desk, start));
-        self.pump(now);
         Ok(id)
     }
 
@@ -311,92 +326,6 @@ impl Engine {
         }
     }
 
-    fn handle_event(&mut self, now: Instant, event: agent::Event) {
-        use agent::Event;
-        match event {
-            Event::Registration { account, state } => {
-                self.registrations.insert(account, state.clone());
-                let registration = self.registration(account, state);
-                self.outputs.push_back(Output::Registration(registration));
-            }
-            Event::Outside { account, news } => self.tell_aside(account, *news),
-            Event::Incoming { session, invitation } => self.incoming(now, session, &invitation),
-            Event::Route { session, hop } => {
-                self.session_step(now, session, |call, desk| call.handle_route(desk, hop));
-            }
-            Event::Progress { session, fork, headers, body, wants_answer, .. } => {
-                self.session_step(now, session, |call, desk| {
-                    let answer_to = wants_answer.then_some(fork.as_str());
-                    call.handle_progress(desk, &headers, body.as_ref(), answer_to);
-                });
-            }
-            Event::Acknowledged { session, answer } => {
-                self.session_step(now, session, |call, desk| call.handle_acknowledged(desk, answer.as_ref()));
-            }
-            Event::Redirected { session, status, target } => {
-                self.session_step(now, session, |call, desk| call.handle_redirected(desk, status, &target));
-            }
-            Event::Answered { session, status, reason, headers, body, wants_answer, source, .. } => {
-                self.session_step(now, session, |call, desk| {
-                    let answer = Answer {
-                        status,
-                        reason: &reason,
-                        headers: &headers,
-                        body: body.as_ref(),
-                        wants_answer,
-                        source,
-                    };
-                    call.handle_answered(desk, &answer);
-                });
-            }
-            Event::Confirmed { session, answer } => {
-                self.session_step(now, session, |call, desk| {
-                    call.handle_confirmed(desk, answer.as_ref());
-                    call.try_change(desk);
-                });
-            }
-            Event::Reoffer { session, offer, .. } => {
-                self.session_step(now, session, |call, desk| {
-                    call.handle_reoffer(desk, offer.as_ref());
-                    call.try_change(desk);
-                });
-            }
-            Event::ReofferWithdrawn { session } => {
-                self.session_step(now, session, |call, desk| {
-                    call.handle_reoffer_withdrawn();
-                    call.try_change(desk);
-                });
-            }
-            Event::OfferAccepted { session, body, wants_answer, .. } => {
-                self.session_step(now, session, |call, desk| {
-                    call.handle_offer_accepted(desk, body.as_ref(), wants_answer);
-                });
-            }
-            Event::OfferRefused { session, status, reason, .. } => {
-                self.session_step(now, session, |call, desk| call.handle_offer_refused(desk, status, &reason));
-            }
-            Event::OfferClashed { session, .. } => {
-                self.session_step(now, session, |call, _| call.handle_offer_clashed());
-            }
-            Event::OfferDue { session } => {
-                self.session_step(now, session, |call, desk| call.try_change(desk));
-            }
-            Event::Asked { session, request, method, headers, body } => {
-                self.session_step(now, session, |call, desk| {
-                    call.handle_asked(desk, request, &method, &headers, &body);
-                });
-            }
-            Event::Reply { .. } => {}
-            Event::Moved { session, local } => {
-                self.session_step(now, session, |call, desk| call.handle_moved(desk, local));
-            }
-            Event::Ended { session, by, status, reason, headers } => {
-                self.session_step(now, session, |call, desk| call.handle_ended(desk, by, status, &reason, &headers));
-                self.by_session.remove(&session);
-            }
-        }
-    }
-
     fn incoming(&mut self, now: Instant, session: SessionId, invitation: &Invitation) {
         let id = invitation.account;
         let account = id.and_then(|account| self.accounts.get(account.0 as usize));
@@ -409,12 +338,15 @@ impl Engine {
             to: bare(&invitation.to.uri),
             number,
             account: account.map(|account| bare(&account.aor)),
+            account_id: id,
+            dtmf: options.dtmf.or(account.map(|account| account.dtmf)).unwrap_or_default(),
             options,
             // The agent's own limit of ringing ends an unanswered call.
             ring_limit: Duration::MAX,
         };
         let id = self.next_id();
         self.open(now, id, session, |desk| Call::inbound(desk, start, invitation, &caller));
+        self.greet(now, id, invitation);
     }
 
     fn next_id(&mut self) -> CallId {
@@ -431,11 +363,17 @@ impl Engine {
 
     fn open(&mut self, now: Instant, id: CallId, session: SessionId, start: impl FnOnce(&mut Desk<'_>) -> Call) {
         let mut out = VecDeque::new();
-        let call =
-            start(&mut Desk { now, wall: self.wall, agent: &mut self.agent, random: &mut self.random, out: &mut out });
+        let call = start(&mut Desk {
+            now,
+            wall: self.wall,
+            agent: &mut self.agent,
+            random: &mut self.random,
+            conduct: self.conduct,
+            out: &mut out,
+        });
         self.by_session.insert(session, id);
         self.calls.insert(id, call);
-        self.take(out);
+        self.take(now, out);
     }
 
     fn session_step(&mut self, now: Instant, session: SessionId, step: impl FnOnce(&mut Call, &mut Desk<'_>)) {
@@ -459,24 +397,46 @@ impl Engine {
     fn step(&mut self, now: Instant, id: CallId, step: impl FnOnce(&mut Call, &mut Desk<'_>)) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let mut out = VecDeque::new();
-        step(call, &mut Desk { now, wall: self.wall, agent: &mut self.agent, random: &mut self.random, out: &mut out });
+        step(
+            call,
+            &mut Desk {
+                now,
+                wall: self.wall,
+                agent: &mut self.agent,
+                random: &mut self.random,
+                conduct: self.conduct,
+                out: &mut out,
+            },
+        );
         if call.is_ended() {
             let session = call.session();
             self.calls.remove(&id);
             self.by_session.remove(&session);
         }
-        self.take(out);
+        self.take(now, out);
     }
 
-    fn take(&mut self, out: VecDeque<CallOutput>) {
-        self.outputs.extend(out.into_iter().map(|output| match output {
-            CallOutput::OpenMedia { call, local, shown } => Output::OpenMedia { call, local, shown },
-            CallOutput::MoveMedia { call, local } => Output::MoveMedia { call, local },
-            CallOutput::StartMedia { call, plan } => Output::StartMedia { call, plan },
-            CallOutput::UpdateMedia { call, plan } => Output::UpdateMedia { call, plan },
-            CallOutput::SendDtmf { call, digits } => Output::SendDtmf { call, digits },
-            CallOutput::CloseMedia { call } => Output::CloseMedia { call },
-            CallOutput::Event(event) => Output::Call(event),
-        }));
+    fn take(&mut self, now: Instant, out: VecDeque<CallOutput>) {
+        for output in out {
+            let output = match output {
+                CallOutput::OpenMedia { call, local, shown } => Output::OpenMedia { call, local, shown },
+                CallOutput::MoveMedia { call, local } => Output::MoveMedia { call, local },
+                CallOutput::StartMedia { call, plan } => Output::StartMedia { call, plan },
+                CallOutput::UpdateMedia { call, plan } => Output::UpdateMedia { call, plan },
+                CallOutput::SendDtmf { call, digits, way } => Output::SendDtmf { call, digits, way },
+                CallOutput::CloseMedia { call } => Output::CloseMedia { call },
+                CallOutput::Refer { call, referral } => {
+                    self.refer(now, call, referral);
+                    continue;
+                }
+                CallOutput::Event(event) => {
+                    let told = event.clone();
+                    self.outputs.push_back(Output::Call(event));
+                    self.joined_moment(now, &told);
+                    continue;
+                }
+            };
+            self.outputs.push_back(output);
+        }
     }
 }

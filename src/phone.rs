@@ -18,6 +18,8 @@
 //! # Ok(()) }
 //! ```
 
+mod beside;
+
 use crate::call::record::Record;
 use crate::call::{self, CallId, MediaOptions};
 use crate::driver::media::{MediaDriver, Settings as MediaSettings};
@@ -39,7 +41,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-pub use crate::call::{Change, Event as CallEvent, HoldStyle, Moment, Side};
+pub use crate::call::{
+    Busy, Change, Conduct, Event as CallEvent, HoldStyle, Moment, Role, Side, Step, Transferred, Transfers,
+};
 pub use crate::driver::media::Io;
 pub use crate::driver::signalling::{Notice, Snapshot};
 pub use crate::engine::{Aside, Dial, Refused, Registration};
@@ -96,6 +100,8 @@ pub struct Settings {
     /// What becomes of requests from addresses that no account knows; `None`: they are ignored, or served when calls are
     /// taken that no account claims.
     pub guard: Option<guard::Config>,
+    /// What others may ask of us: transfers, second calls, calls that answer themselves.
+    pub conduct: Conduct,
 }
 
 /// Whom the accounts mean to talk to: names that certificates may be for.
@@ -131,6 +137,7 @@ impl Default for Settings {
             redirects: 0,
             trace: trace::Options::default(),
             guard: None,
+            conduct: Conduct::default(),
         }
     }
 }
@@ -233,6 +240,7 @@ impl Phone {
                 ..AgentConfig::new(user_agent)
             },
             media: settings.media,
+            conduct: settings.conduct,
         };
         let mut engine = Engine::new(config, clock.wall(), random.split());
         if let Some((ip, port)) = settings.public_address {
@@ -372,31 +380,6 @@ impl Phone {
         self.ask(|reply| Command::Dtmf(call, digits.to_owned(), reply)).await
     }
 
-    /// Sends a text (RFC 3428); [`News::MessageSent`] or [`News::MessageFailed`] with the id that is given tells what
-    /// became of it.
-    ///
-    /// # Errors
-    /// When the account does not exist, the target cannot be reached by SIP, the text is too long, or the phone has ended.
-    pub async fn message(&self, account: AccountId, to: Uri, text: &str) -> Result<OutsideId, CommandError> {
-        self.ask(|reply| Command::Message(account, to, text.to_owned(), reply)).await
-    }
-
-    /// Asks a peer by OPTIONS every so often whether it is there ([`News::Peer`]); the account's own server when absent.
-    ///
-    /// # Errors
-    /// When the account does not exist, the target cannot be reached by SIP, or the phone has ended.
-    pub async fn watch(&self, account: AccountId, target: Option<Uri>, every: Duration) -> Result<(), CommandError> {
-        self.ask(|reply| Command::Watch(account, target, every, reply)).await
-    }
-
-    /// Subscribes to the mailbox of an account (RFC 3842), each time for so long ([`News::Waiting`]).
-    ///
-    /// # Errors
-    /// When the account does not exist, its domain cannot be reached by SIP, or the phone has ended.
-    pub async fn subscribe(&self, account: AccountId, expires: Duration) -> Result<(), CommandError> {
-        self.ask(|reply| Command::Subscribe(account, expires, reply)).await
-    }
-
     /// How everything stands.
     ///
     /// # Errors
@@ -477,6 +460,12 @@ fn keep(store: &Store, event: &CallEvent) {
         Moment::Ringing { .. } | Moment::Answered => store.updated(record),
         Moment::Ended => store.finished(record),
         // Rows change at the milestones; the rest is in the last one.
-        Moment::Held(_) | Moment::Resumed(_) | Moment::ChangeRefused(_) | Moment::Dtmf { .. } | Moment::Quality => {}
+        Moment::Held(_)
+        | Moment::Resumed(_)
+        | Moment::ChangeRefused(_)
+        | Moment::Dtmf { .. }
+        | Moment::DtmfRefused { .. }
+        | Moment::Transfer(_)
+        | Moment::Quality => {}
     }
 }

@@ -125,7 +125,7 @@ fn digits_arrive_once_each_through_loss() {
         let heard: Vec<_> = call.events[1]
             .iter()
             .filter_map(|event| match event {
-                Event::Dtmf { digit, duration } => Some((*digit, *duration)),
+                Event::Dtmf { digit, duration, .. } => Some((*digit, *duration)),
                 _ => None,
             })
             .collect();

@@ -1,5 +1,6 @@
 //! A call that comes in.
 
+use super::auto_answer;
 use super::life::{Call, Desk, GaveUp, Media, Purpose, Stage, warning};
 use super::negotiate::{Local, Negotiation};
 use super::outbound::Start;
@@ -26,6 +27,11 @@ impl Call {
             Admission::Known => {}
             Admission::Stranger => drop(call.record.metadata.insert("admitted".into(), "stranger".into())),
             Admission::Caller(name) => drop(call.record.metadata.insert("admitted".into(), name.as_str().into())),
+        }
+        if desk.conduct.auto_answer
+            && let Some(wait) = auto_answer::wanted(&invitation.headers)
+        {
+            call.record.metadata.insert("auto_answer_after".into(), wait.as_secs().into());
         }
         call.tell(desk, Moment::Initiated);
         call.media = Media::Opening;

@@ -13,16 +13,22 @@ impl Call {
         desk: &mut Desk<'_>,
         request: RequestId,
         method: &Method,
-        _headers: &Headers,
+        headers: &Headers,
         body: &Bytes,
     ) {
         let (status, headers) = match method {
-            // RFC 6086 section 4.2.2: an INFO without a body asks whether the call is still there.
-            Method::Info if body.is_empty() => (Status::OK, Vec::new()),
-            Method::Info => {
-                let accept = Header { name: Name::Accept, value: crate::sip::body::SDP.into() };
-                (Status::UNSUPPORTED_MEDIA_TYPE, vec![accept])
-            }
+            Method::Info => self.handle_info(desk, headers, body),
+            Method::Notify => match self.handle_notify(desk, headers, body) {
+                Status::BAD_EVENT => {
+                    (Status::BAD_EVENT, vec![Header { name: Name::AllowEvents, value: "refer".into() }])
+                }
+                status => (status, Vec::new()),
+            },
+            Method::Refer => match self.handle_refer(desk, request, headers) {
+                // It is answered before the first NOTIFY about it.
+                Ok(()) => return,
+                Err(status) => (status, Vec::new()),
+            },
             _ => (Status::NOT_IMPLEMENTED, Vec::new()),
         };
         // A session that is over by now tells so by itself.

@@ -8,15 +8,18 @@
 //! ```
 
 use super::change::HoldStyle;
+use super::conduct::Conduct;
+use super::digits::ByInfo;
 use super::discarded::Discarded;
 use super::negotiate::{Local, Negotiation, SrtpPolicy};
 use super::output::{CallId, Event, MediaEvent, Moment, Output};
 use super::record::{CallDirection, EndedBy, Record, Status};
 use super::status::final_status;
+use super::transfer::Transfer;
 use crate::media::plan::{Codec, Direction, Plan};
 use crate::media::quality::Report;
 use crate::random::Random;
-use crate::sip::agent::{self, Agent, SessionId};
+use crate::sip::agent::{self, AccountId, Agent, DtmfWay, SessionId};
 use crate::sip::header::{Header, Headers, Name};
 use crate::sip::message;
 use crate::sip::reason::Cause;
@@ -43,6 +46,8 @@ pub struct MediaOptions {
     pub early_media: bool,
     /// Call without an offer: the far end makes it.
     pub late_offer: bool,
+    /// How digits are sent; as the account says when absent.
+    pub dtmf: Option<DtmfWay>,
 }
 
 impl Default for MediaOptions {
@@ -55,6 +60,7 @@ impl Default for MediaOptions {
             hold: HoldStyle::SendOnly,
             early_media: false,
             late_offer: false,
+            dtmf: None,
         }
     }
 }
@@ -69,6 +75,8 @@ pub struct Desk<'a> {
     pub agent: &'a mut Agent,
     /// Chance.
     pub random: &'a mut Random,
+    /// What others may ask of us.
+    pub conduct: Conduct,
     /// What the step leads to.
     pub out: &'a mut VecDeque<Output>,
 }
@@ -152,6 +160,16 @@ pub struct Call {
     pub(super) discarded: Discarded,
     /// Why we ended it ourselves, when it was not the user's wish.
     pub(super) gave_up: Option<GaveUp>,
+    /// The account that it runs on.
+    pub(super) account: Option<AccountId>,
+    /// How digits are sent.
+    pub(super) dtmf_way: DtmfWay,
+    /// Digits that go by INFO.
+    pub(super) by_info: ByInfo,
+    /// The transfer that is under way.
+    pub(super) transfer: Option<Transfer>,
+    /// REFERs that came.
+    pub(super) refers: u32,
 }
 
 /// Why we ended a call that the user had not ended.
@@ -179,6 +197,26 @@ impl Call {
         &self.record
     }
 
+    /// The account that it runs on.
+    pub fn account(&self) -> Option<AccountId> {
+        self.account
+    }
+
+    /// What its media may use.
+    pub fn options(&self) -> &MediaOptions {
+        &self.options
+    }
+
+    /// Is it answered and not over?
+    pub fn is_talking(&self) -> bool {
+        matches!(self.stage, Stage::Talking)
+    }
+
+    /// Is it not over, for its user?
+    pub fn is_live(&self) -> bool {
+        !matches!(self.stage, Stage::Ending { .. } | Stage::Ended)
+    }
+
     /// Is it over, record and all?
     pub fn is_ended(&self) -> bool {
         matches!(self.stage, Stage::Ended)
@@ -189,6 +227,7 @@ impl Call {
         match self.stage {
             Stage::Calling { limit } => Some(limit),
             Stage::Ending { deadline } => Some(deadline),
+            Stage::Talking => self.transfer.as_ref().and_then(Transfer::poll_timeout),
             _ => None,
         }
     }
@@ -203,6 +242,7 @@ impl Call {
                 let _ = desk.agent.hangup(desk.now, self.session, Some(&Cause::NO_ANSWER.reason()));
             }
             Stage::Ending { deadline } if desk.now >= deadline => self.finish(desk),
+            Stage::Talking => self.transfer_timeout(desk),
             _ => {}
         }
     }
@@ -215,21 +255,6 @@ impl Call {
         let declined = self.record.direction == CallDirection::Inbound && self.answered_at.is_none();
         let cause = if declined { Cause::REJECTED } else { Cause::NORMAL };
         desk.agent.hangup(desk.now, self.session, Some(&cause.reason()))
-    }
-
-    /// Sends DTMF digits by RFC 4733.
-    ///
-    /// # Errors
-    /// When the call is not answered, or the far end takes no telephone events.
-    pub fn dtmf(&mut self, desk: &mut Desk<'_>, digits: &str) -> Result<(), DtmfRefused> {
-        if !matches!(self.stage, Stage::Talking) || self.media != Media::Running {
-            return Err(DtmfRefused::NotAnswered);
-        }
-        if self.plan().is_none_or(|plan| plan.send_event.is_none()) {
-            return Err(DtmfRefused::NoTelephoneEvents);
-        }
-        desk.out.push_back(Output::SendDtmf { call: self.id, digits: digits.to_owned() });
-        Ok(())
     }
 
     /// What media reported.
@@ -245,10 +270,7 @@ impl Call {
                 self.record.quality = *report;
                 self.tell(desk, Moment::Quality);
             }
-            MediaEvent::Dtmf { digit, duration } => {
-                self.record.dtmf_received.push(digit);
-                self.tell(desk, Moment::Dtmf { digit, duration });
-            }
+            MediaEvent::Dtmf { digit, duration, way } => self.heard_digit(desk, digit, duration, way),
             MediaEvent::Finished { report, recording, counters } => {
                 self.discarded = Discarded::of(&counters);
                 self.media = Media::Closed;
@@ -377,6 +399,7 @@ impl Call {
     pub(super) fn run_media(&mut self, desk: &mut Desk<'_>) {
         self.note_plan();
         let Some(mut plan) = self.plan().cloned().map(Box::new) else { return };
+        plan.hear_tones = self.hears_tones();
         // Who holds is not heard, whatever the description allows.
         if self.holds() {
             plan.direction = Direction::Inactive;

@@ -1,6 +1,9 @@
 //! The user-visible life of a call; the only place where signalling, SDP and media plans meet.
 
+mod auto_answer;
 mod change;
+mod conduct;
+mod digits;
 mod discarded;
 pub mod explain;
 mod inbound;
@@ -12,8 +15,11 @@ mod outbound;
 mod output;
 pub mod record;
 mod status;
+mod transfer;
 
 pub use change::{Change, ChangeRefused, HoldStyle, UnknownHoldStyle};
+pub use conduct::{Busy, Conduct, Transfers};
 pub use life::{Call, Desk, DtmfRefused, MediaOptions};
 pub use outbound::{Answer, Start};
 pub use output::{CallId, Event, MediaEvent, Moment, Output, Side};
+pub use transfer::{Referral, Role, Step, TransferRefused, Transferred};

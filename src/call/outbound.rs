@@ -1,12 +1,13 @@
 //! A call that we make.
 
+use super::digits::ByInfo;
 use super::discarded::Discarded;
 use super::life::{Call, Desk, GaveUp, Media, MediaOptions, Purpose, Stage, warning};
 use super::output::{CallId, Moment, Output};
 use super::record::{CallDirection, Record, Status};
 use crate::media::quality::Report;
 use crate::random::Random;
-use crate::sip::agent::SessionId;
+use crate::sip::agent::{AccountId, DtmfWay, SessionId};
 use crate::sip::header::Headers;
 use crate::sip::hop::Hop;
 use crate::sip::message;
@@ -34,6 +35,10 @@ pub struct Start {
     pub options: MediaOptions,
     /// How long it may ring.
     pub ring_limit: Duration,
+    /// Its account.
+    pub account_id: Option<AccountId>,
+    /// How digits are sent.
+    pub dtmf: DtmfWay,
 }
 
 impl Start {
@@ -92,6 +97,11 @@ impl Start {
             malformed_before: desk.agent.malformed(),
             discarded: Discarded::default(),
             gave_up: None,
+            account: self.account_id,
+            dtmf_way: self.dtmf,
+            by_info: ByInfo::default(),
+            transfer: None,
+            refers: 0,
         }
     }
 }

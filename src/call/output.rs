@@ -1,9 +1,12 @@
 //! What a call asks of its driver and tells its user.
 
 use super::record::Record;
+use super::transfer::{Referral, Transferred};
+use crate::media::dtmf::Way;
 use crate::media::plan::Plan;
 use crate::media::quality::Report;
 use crate::media::session::Counters;
+use crate::sip::message::Status;
 use crate::time::Duration;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -58,6 +61,15 @@ pub enum Output {
         call: CallId,
         /// `0-9 * # A-D`.
         digits: String,
+        /// Telephone events, or tones in the audio.
+        way: Way,
+    },
+    /// The far end sent us to somebody else: make that call.
+    Refer {
+        /// Where the request came.
+        call: CallId,
+        /// Whom to call.
+        referral: Referral,
     },
     /// Stop media and give the ports back; answered by [`MediaEvent::Finished`], also when nothing had started.
     CloseMedia {
@@ -84,12 +96,14 @@ pub enum MediaEvent {
     Failed(String),
     /// Quality up to now.
     Quality(Box<Report>),
-    /// The far end sent a DTMF digit (RFC 4733).
+    /// The far end sent a DTMF digit.
     Dtmf {
         /// `0-9 * # A-D`.
         digit: char,
         /// How long it was held.
         duration: Duration,
+        /// How it came.
+        way: Way,
     },
     /// Media ended.
     Finished {
@@ -145,7 +159,20 @@ pub enum Moment {
         digit: char,
         /// How long it was held.
         duration: Duration,
+        /// How it came.
+        way: Way,
     },
+    /// The far end refused a digit of ours that went by INFO.
+    DtmfRefused {
+        /// The digit.
+        digit: char,
+        /// The response.
+        status: Status,
+        /// Its reason phrase.
+        reason: String,
+    },
+    /// A transfer took a step.
+    Transfer(Transferred),
     /// The quality of the last second is in the record.
     Quality,
     /// It is over; the record is complete.

@@ -2,6 +2,7 @@
 
 use super::arguments::AnswerArguments;
 use super::call_log::CallLog;
+use super::console::Console;
 use super::report::Reporter;
 use super::signals::Stop;
 use super::{Exit, environment, fail, register};
@@ -9,10 +10,13 @@ use crate::audio::Source;
 use crate::call::CallId;
 use crate::call::record::{CallDirection, Record};
 use crate::config::{self, ConfigError};
-use crate::phone::{AccountId, Event, Events, Io, Moment, Notice, Phone, Settings};
+use crate::phone::{AccountId, Dial, Event, Events, Io, Moment, Notice, Phone, Settings};
 use crate::time::Duration;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+
+/// How long a call of the console rings.
+const RING_LIMIT: Duration = Duration::from_secs(120);
 
 /// What the user asked for, checked.
 struct Wish {
@@ -30,6 +34,7 @@ struct Conduct {
     max_calls: Option<u64>,
     reject: Option<u16>,
     early_media: bool,
+    manual: bool,
     ring: Option<Duration>,
     duration: Option<Duration>,
     until_source_ends: bool,
@@ -41,6 +46,7 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
         Err(error) => return fail(Exit::Configuration, &error),
     };
     let Wish { mut settings, io, register, conduct, sentences } = wish;
+    let (account, media) = (settings.accounts.first().cloned(), settings.media.clone());
     for sentence in sentences {
         reporter.say(&sentence);
     }
@@ -67,6 +73,20 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
     if let Err(error) = verb.watch.begin(&phone, AccountId(0)).await {
         let _ = phone.shutdown().await;
         return fail(Exit::Configuration, &error);
+    }
+    if verb.console.wanted()
+        && let Some(target) = account.as_ref().map(|account| account.aor.clone())
+    {
+        let dial = Dial {
+            account: AccountId(0),
+            target,
+            from_number: None,
+            media,
+            ring_limit: RING_LIMIT,
+            headers: Vec::new(),
+        };
+        let (phone, reporter, quit) = (phone.clone(), reporter.clone(), stop.bell());
+        Console { phone, reporter, account, dial, io: io.clone(), quit }.open();
     }
     let mut exit = take_calls(&phone, &mut events, &reporter, &io, &conduct, &mut stop).await;
     let ending = phone.shutdown();
@@ -107,12 +127,14 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
     }
     verb.watch.check()?;
     let register = own.as_ref().is_some_and(|own| own.register) && !verb.no_register;
-    let media = match &own {
-        Some(own) => own.media.clone(),
-        None => verb.account.profile_or_local(&verb.media, &environment)?.media,
+    // Whoever is nobody's account still needs a name to call from: for a transfer, or a command.
+    let profile = match own {
+        Some(own) => own,
+        None => verb.account.profile_or_local(&verb.media, &environment)?,
     };
+    let media = profile.media.clone();
     let process = verb.account.process(&environment)?;
-    let mut settings = process.settings(own.as_slice(), db);
+    let mut settings = process.settings(&[profile], db);
     // Who takes calls without a registrar is found at the port that everybody tries.
     settings.port = process.port.or(Some(if register { 0 } else { 5060 }));
     settings.take_unclaimed |= verb.no_register;
@@ -120,6 +142,7 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
     settings.media = media;
     settings.media.early_media = verb.early_media;
     settings.account_media.values_mut().for_each(|media| media.early_media = verb.early_media);
+    verb.policies.apply(&mut settings);
     if let Some(directory) = &verb.record {
         config::recordings(directory)?;
     }
@@ -131,6 +154,7 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
         max_calls: verb.max_calls,
         reject: config::reject(verb.reject)?,
         early_media: verb.early_media,
+        manual: verb.manual,
         ring: config::seconds("--ring", ring)?,
         duration: config::seconds("--duration", verb.duration)?,
         until_source_ends: verb.duration.is_none() && matches!(source, Source::File { repeat: false, .. }),
@@ -158,17 +182,18 @@ async fn take_calls(
                     match event.moment {
                         Moment::Initiated => {
                             open.insert(event.call);
+                            let inbound = event.record.direction == CallDirection::Inbound;
                             match conduct.reject {
-                                Some(status) => drop(phone.reject(event.call, status).await),
-                                None if conduct.early_media => {
+                                Some(status) if inbound => drop(phone.reject(event.call, status).await),
+                                None if conduct.early_media && inbound => {
                                     let io = io_of(io, conduct, &event.record);
                                     drop(phone.connect(event.call, io).await);
                                 }
-                                None => {}
+                                _ => {}
                             }
                         }
                         Moment::Ringing { .. } if conduct.reject.is_none() => {
-                            answer_after(phone, event.call, conduct.ring, io_of(io, conduct, &event.record));
+                            take(phone, event.call, conduct, &event.record, io);
                         }
                         Moment::Answered => hang_up_after(phone, event.call, conduct.duration),
                         Moment::Ended => {
@@ -197,8 +222,8 @@ async fn take_calls(
                     ended += open.difference(&alive).count() as u64;
                     // Calls whose ringing was missed are answered now.
                     for (call, record) in snapshot.calls {
-                        if record.direction == CallDirection::Inbound && record.answered_at.is_none() {
-                            answer_after(phone, call, conduct.ring, io_of(io, conduct, &record));
+                        if record.answered_at.is_none() {
+                            take(phone, call, conduct, &record, io);
                         }
                     }
                     open = alive;
@@ -207,6 +232,20 @@ async fn take_calls(
             () = stop.requested() => return Exit::Ok,
         }
     }
+}
+
+/// Answers a call that came in, when the caller wants it (if the policy lets him) or the user said.
+fn take(phone: &Phone, call: CallId, conduct: &Conduct, record: &Record, io: &Io) {
+    if record.direction != CallDirection::Inbound {
+        return;
+    }
+    let wished = record.metadata.get("auto_answer_after").and_then(serde_json::Value::as_u64);
+    let wait = match wished {
+        Some(seconds) => Some(Duration::from_secs(seconds)),
+        None if conduct.manual => return,
+        None => conduct.ring,
+    };
+    answer_after(phone, call, wait, io_of(io, conduct, record));
 }
 
 /// Answers a call after the time that it shall ring.

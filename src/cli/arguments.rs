@@ -1,5 +1,7 @@
 //! What can be typed.
 
+use super::conduct::ConductFlags;
+use super::console::ConsoleFlags;
 use super::doctor::DoctorArguments;
 use super::outside::WatchFlags;
 use super::trace::{TraceArguments, TraceFlags};
@@ -135,6 +137,10 @@ pub(super) struct CallArguments {
     #[command(flatten)]
     pub(super) account: AccountFlags,
     #[command(flatten)]
+    pub(super) policies: ConductFlags,
+    #[command(flatten)]
+    pub(super) console: ConsoleFlags,
+    #[command(flatten)]
     pub(super) media: MediaFlags,
     /// Caller id: one of the account's numbers, in place of its first
     #[arg(long, value_name = "NUMBER")]
@@ -184,6 +190,10 @@ pub(super) struct AnswerArguments {
     #[command(flatten)]
     pub(super) account: AccountFlags,
     #[command(flatten)]
+    pub(super) policies: ConductFlags,
+    #[command(flatten)]
+    pub(super) console: ConsoleFlags,
+    #[command(flatten)]
     pub(super) media: MediaFlags,
     #[command(flatten)]
     pub(super) watch: WatchFlags,
@@ -204,6 +214,9 @@ pub(super) struct AnswerArguments {
     /// Ends after so many calls
     #[arg(long, value_name = "N")]
     pub(super) max_calls: Option<u64>,
+    /// Answers no call by itself: the command `answer` does
+    #[arg(long, conflicts_with_all = ["reject", "ring"])]
+    pub(super) manual: bool,
     /// Declines every call with this status
     #[arg(long, value_name = "STATUS")]
     pub(super) reject: Option<u16>,

@@ -2,6 +2,7 @@
 
 use super::arguments::CallArguments;
 use super::call_log::CallLog;
+use super::console::Console;
 use super::report::Reporter;
 use super::signals::Stop;
 use super::{Exit, environment, fail, register};
@@ -33,6 +34,7 @@ pub(super) async fn run(verb: Box<CallArguments>, db: Option<PathBuf>, reporter:
         Ok(wish) => wish,
         Err(error) => return fail(Exit::Configuration, &error),
     };
+    let account = wish.settings.accounts.first().cloned();
     let Wish { mut settings, dial, io, register, digits, duration, min_mos, sentences } = wish;
     for sentence in sentences {
         reporter.say(&sentence);
@@ -53,6 +55,10 @@ pub(super) async fn run(verb: Box<CallArguments>, db: Option<PathBuf>, reporter:
             let _ = phone.shutdown().await;
             return exit;
         }
+    }
+    if verb.console.wanted() {
+        let (phone, reporter, quit) = (phone.clone(), reporter.clone(), stop.bell());
+        Console { phone, reporter, account, dial: dial.clone(), io: io.clone(), quit }.open();
     }
     let record_to = io.record.clone();
     // A file that is played once is the whole wish, unless a duration is given.
@@ -95,8 +101,10 @@ fn wish(verb: &CallArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError> 
     let mut media = profile.media.clone();
     media.late_offer = verb.late_offer;
     let mut settings = verb.account.process(&environment)?.settings(&[profile], db);
-    settings.media = media.clone();
+    settings.media = media;
     settings.redirects = verb.redirects;
+    verb.policies.apply(&mut settings);
+    let media = settings.media.clone();
     let ring_limit = config::seconds("--ring-limit", Some(verb.ring_limit))?.unwrap_or(Duration::MAX);
     let digits = verb.dtmf.as_deref().map(config::digits).transpose()?;
     let duration = config::seconds("--duration", verb.duration)?;
@@ -130,12 +138,14 @@ pub(super) async fn conduct(
     phone: &Phone,
     events: &mut Events,
     reporter: &Reporter,
-    call: CallId,
+    mut call: CallId,
     plan: Conduct,
     stop: &mut Stop,
 ) -> Option<Record> {
     let mut hangup: Option<Pin<Box<Sleep>>> = None;
     let mut interrupts = 0;
+    // The call that was asked for, when others outlive it.
+    let mut first = None;
     loop {
         tokio::select! {
             event = events.next() => match event? {
@@ -150,7 +160,13 @@ pub(super) async fn conduct(
                                 eprintln!("sidetone: {error}");
                             }
                         }
-                        Moment::Ended => return Some(*event.record),
+                        Moment::Ended => {
+                            let record = first.take().unwrap_or(*event.record);
+                            // Another call goes on: a transfer made it, or the user did.
+                            let others = phone.snapshot().await.ok().map(|snapshot| snapshot.calls).unwrap_or_default();
+                            let Some((next, _)) = others.last() else { return Some(record) };
+                            (call, hangup, first) = (*next, None, Some(record));
+                        }
                         _ => {}
                     }
                 }
@@ -171,7 +187,8 @@ pub(super) async fn conduct(
                         return None;
                     }
                 }
-                Event::Call(_) | Event::Notice { .. } => {}
+                Event::Call(event) => reporter.call(&event),
+                Event::Notice { .. } => {}
             },
             () = elapsed(&mut hangup) => {
                 hangup = None;

@@ -4,7 +4,9 @@ mod answer;
 mod arguments;
 mod call;
 mod call_log;
+mod conduct;
 mod config;
+mod console;
 mod demo;
 mod devices;
 mod doctor;
@@ -18,6 +20,7 @@ mod report;
 mod run;
 mod signals;
 mod trace;
+mod transfer;
 
 pub use exit::Exit;
 

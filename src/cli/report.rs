@@ -1,29 +1,30 @@
 //! What a command prints: text for humans, with a live line on a terminal, or one JSON object per line.
 
+use super::transfer;
 use crate::call::record::{CallDirection, Record};
 use crate::driver::Clock;
 use crate::media::quality::Report as Quality;
 use crate::phone::{CallEvent, Failure, Moment, Registration, RegistrationState, Side};
 use serde_json::{Map, Value, json};
 use std::io::{IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where a command's output goes; one for the whole command.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Reporter {
     quiet: bool,
     json: bool,
     live: bool,
     clock: Clock,
     /// Is a live line on the screen?
-    line: Mutex<bool>,
+    line: Arc<Mutex<bool>>,
 }
 
 impl Reporter {
     /// JSON lines if `json`, else text.
     pub(super) fn new(json: bool) -> Self {
         let live = !json && std::io::stdout().is_terminal();
-        Self { quiet: false, json, live, clock: Clock::new(), line: Mutex::new(false) }
+        Self { quiet: false, json, live, clock: Clock::new(), line: Arc::new(Mutex::new(false)) }
     }
 
     /// One that prints nothing.
@@ -185,9 +186,19 @@ impl Reporter {
                 self.event("call.resumed", basic(json!({"by": by.name()})), text);
             }
             Moment::ChangeRefused(why) => self.event("call.change-refused", basic(json!({"reason": why})), why),
-            Moment::Dtmf { digit, duration } => {
-                let fields = json!({"digit": digit.to_string(), "duration_ms": duration.as_millis() as u64});
+            Moment::Dtmf { digit, duration, way } => {
+                let fields = json!({"digit": digit.to_string(), "duration_ms": duration.as_millis() as u64,
+                    "by": way.name()});
                 self.event("call.dtmf", basic(fields), &format!("DTMF {digit}"));
+            }
+            Moment::DtmfRefused { digit, status, reason } => {
+                let fields = json!({"digit": digit.to_string(), "sip_code": status.code(), "reason": reason});
+                let text = format!("the far end refused the digit {digit}: {status} {reason}");
+                self.event("call.dtmf.refused", basic(fields), &text);
+            }
+            Moment::Transfer(transferred) => {
+                let (name, fields, text) = transfer::told(transferred);
+                self.event(name, basic(fields), &text);
             }
             Moment::Quality => {
                 if self.json {

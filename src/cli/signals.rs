@@ -1,7 +1,9 @@
 //! Ctrl-C and the service manager's polite request.
 
+use std::sync::Arc;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
 /// Listens from the moment it is made: a request that comes while the command is busy is not lost.
 #[derive(Debug)]
@@ -11,6 +13,8 @@ pub(super) struct Stop {
     #[cfg(unix)]
     terminate: Option<Signal>,
     requested: bool,
+    /// Rung by a command of the user's.
+    quit: Arc<Notify>,
 }
 
 impl Stop {
@@ -22,7 +26,13 @@ impl Stop {
             #[cfg(unix)]
             terminate: signal(SignalKind::terminate()).ok(),
             requested: false,
+            quit: Arc::new(Notify::new()),
         }
+    }
+
+    /// What a command rings that asks for the end.
+    pub(super) fn bell(&self) -> Arc<Notify> {
+        self.quit.clone()
     }
 
     /// Waits until the user wants an end, each time anew.
@@ -31,6 +41,7 @@ impl Stop {
         tokio::select! {
             () = next(&mut self.interrupt) => {}
             () = next(&mut self.terminate) => {}
+            () = self.quit.notified() => {}
         }
         // Without a handler there is nothing to wait for; the system then ends the process by itself.
         #[cfg(not(unix))]

@@ -7,6 +7,7 @@
 //!  timer ────────▶ └───────────┘
 //! ```
 
+mod obey;
 mod publicity;
 
 use super::clock::Clock;
@@ -65,6 +66,12 @@ pub enum Command {
     Change(CallId, Change, Reply<()>),
     /// Send DTMF digits.
     Dtmf(CallId, String, Reply<()>),
+    /// Send silence, or the voice again.
+    Mute(CallId, bool, Reply<()>),
+    /// Send the far end to somebody else.
+    Transfer(CallId, Uri, Reply<()>),
+    /// Join the far ends of two calls.
+    TransferAttended(CallId, CallId, Reply<()>),
     /// Send a text.
     Message(AccountId, Uri, String, Reply<OutsideId>),
     /// Ask a peer every so often whether it is there; the account's domain when absent.
@@ -274,9 +281,14 @@ impl<F: FnMut(Happening)> Turn<F> {
                         self.bring(call, MediaEvent::Failed(error.to_string()));
                     }
                 }
-                Output::SendDtmf { call, digits } => {
+                Output::Inherit { call, from } => {
+                    if let Some(io) = self.audio.get(&from) {
+                        self.audio.insert(call, io.for_another(call.0));
+                    }
+                }
+                Output::SendDtmf { call, digits, way } => {
                     let digits = digits.chars().filter_map(|digit| Digit::try_from(digit).ok()).collect();
-                    if let Err(error) = self.signalling.media.dtmf(call.0, digits) {
+                    if let Err(error) = self.signalling.media.dtmf(call.0, digits, way) {
                         self.notice(call, Notice::Trouble, error.to_string());
                     }
                 }
@@ -357,8 +369,8 @@ impl<F: FnMut(Happening)> Turn<F> {
             self.note(call, || note);
         }
         match event {
-            MediaNews::Dtmf { digit, duration, .. } => {
-                self.bring(call, MediaEvent::Dtmf { digit: digit.character(), duration });
+            MediaNews::Dtmf { digit, duration, way, .. } => {
+                self.bring(call, MediaEvent::Dtmf { digit: digit.character(), duration, way });
             }
             MediaNews::Quality { report, .. } => self.bring(call, MediaEvent::Quality(report)),
             MediaNews::Failed { reason, .. } => self.bring(call, MediaEvent::Failed(reason.to_string())),
@@ -422,68 +434,6 @@ impl<F: FnMut(Happening)> Turn<F> {
             Incoming::Failed { hop, why, .. } => {
                 tracing::debug!(%hop, %why, "a connection is gone");
                 self.fail(hop, why);
-            }
-        }
-    }
-
-    fn handle_command(&mut self, command: Command) {
-        let now = self.now();
-        let engine = &mut self.signalling.engine;
-        // A client that did not wait for its reply does not want it.
-        match command {
-            Command::Register(account, reply) => drop(reply.send(engine.register(now, account))),
-            Command::Unregister(account, reply) => drop(reply.send(engine.unregister(now, account))),
-            Command::Dial(dial, io, reply) => {
-                let dialled = engine.dial(now, *dial);
-                if let Ok(call) = &dialled {
-                    self.audio.insert(*call, io);
-                }
-                drop(reply.send(dialled));
-            }
-            Command::Answer(call, io, reply) => {
-                let answered = engine.answer(now, call);
-                if answered.is_ok() {
-                    self.connect(call, io);
-                }
-                drop(reply.send(answered));
-            }
-            Command::Connect(call, io, reply) => {
-                let known = engine.calls().any(|(id, _)| id == call);
-                if known {
-                    self.connect(call, io);
-                }
-                drop(reply.send(if known { Ok(()) } else { Err(Refused::NoCall(call)) }));
-            }
-            Command::Reject(call, status, reply) => drop(reply.send(engine.reject(now, call, status))),
-            Command::Hangup(call, reply) => drop(reply.send(engine.hangup(now, call))),
-            Command::Change(call, change, reply) => drop(reply.send(engine.change(now, call, change))),
-            Command::Dtmf(call, digits, reply) => drop(reply.send(engine.dtmf(now, call, &digits))),
-            Command::Message(account, to, text, reply) => {
-                drop(reply.send(engine.message(now, account, &to, &text)));
-            }
-            Command::Watch(account, target, every, reply) => {
-                drop(reply.send(engine.watch(now, account, target, every)));
-            }
-            Command::Subscribe(account, expires, reply) => {
-                drop(reply.send(engine.subscribe(now, account, expires)));
-            }
-            Command::Snapshot(reply) => drop(reply.send(Snapshot {
-                registrations: engine.registrations().collect(),
-                calls: engine.calls().map(|(id, record)| (id, record.clone())).collect(),
-                counters: engine.counters(),
-            })),
-            Command::Shutdown(done) => {
-                let calls: Vec<CallId> = engine.calls().map(|(id, _)| id).collect();
-                for call in calls {
-                    let _ = engine.hangup(now, call);
-                }
-                engine.leave_outside(now);
-                let accounts: Vec<AccountId> =
-                    engine.registrations().map(|registration| registration.account).collect();
-                for account in accounts {
-                    let _ = engine.unregister(now, account);
-                }
-                self.farewell = Some(Farewell { until: now + FAREWELL, done });
             }
         }
     }

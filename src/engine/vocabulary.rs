@@ -2,7 +2,8 @@
 
 use super::outside::Aside;
 use crate::call::Event as CallEvent;
-use crate::call::{CallId, ChangeRefused, DtmfRefused, MediaOptions};
+use crate::call::{CallId, ChangeRefused, DtmfRefused, MediaOptions, TransferRefused};
+use crate::media::dtmf::Way;
 use crate::media::plan::Plan;
 use crate::sip::agent::{self, AccountId, ResolveId};
 use crate::sip::header::Header;
@@ -94,6 +95,15 @@ pub enum Output {
         call: CallId,
         /// `0-9 * # A-D`.
         digits: String,
+        /// Telephone events, or tones in the audio.
+        way: Way,
+    },
+    /// A call that nobody dialled gets the audio of another: it comes from a transfer.
+    Inherit {
+        /// The new call.
+        call: CallId,
+        /// Whose audio it takes.
+        from: CallId,
     },
     /// Stop media; answered by [`MediaEvent::Finished`].
     CloseMedia {
@@ -130,6 +140,9 @@ pub enum Refused {
     /// Digits cannot be sent.
     #[error(transparent)]
     Dtmf(#[from] DtmfRefused),
+    /// The call cannot be transferred.
+    #[error(transparent)]
+    Transfer(#[from] TransferRefused),
     /// The call cannot be changed.
     #[error(transparent)]
     Change(#[from] ChangeRefused),

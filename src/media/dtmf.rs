@@ -1,10 +1,14 @@
-//! DTMF as telephone events (RFC 4733): digits, the events that we send, the events that we hear.
+//! DTMF: digits as telephone events (RFC 4733) and as tones in the audio, those that we send and those that we hear.
 
+mod detector;
 mod incoming;
 mod outgoing;
+mod tones;
 
+pub use detector::Detector;
 pub use incoming::Incoming;
 pub use outgoing::{Outgoing, Pulse, Tick};
+pub use tones::Tones;
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +16,28 @@ use std::str::FromStr;
 /// A DTMF digit: `0`-`9`, `*`, `#`, `A`-`D` (RFC 4733 section 3.2, events 0 to 15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digit(u8);
+
+/// How a digit travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// As a telephone event in RTP (RFC 4733).
+    Rfc4733,
+    /// In an INFO of the signalling.
+    Info,
+    /// As tones in the audio.
+    Inband,
+}
+
+impl Way {
+    /// Its name in records and events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Way::Rfc4733 => "rfc4733",
+            Way::Info => "info",
+            Way::Inband => "inband",
+        }
+    }
+}
 
 const DIGITS: &[u8; 16] = b"0123456789*#ABCD";
 

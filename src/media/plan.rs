@@ -265,6 +265,8 @@ pub struct Plan {
     pub send_event: Option<TelephoneEvent>,
     /// Telephone events that the far end may send.
     pub receive_events: Vec<TelephoneEvent>,
+    /// Digits are listened for in the audio, since the far end sends them by no better way.
+    pub hear_tones: bool,
     /// Keys, if the call is protected.
     pub srtp: Option<Srtp>,
 }

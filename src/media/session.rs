@@ -11,6 +11,7 @@ mod inbound;
 mod latch;
 mod outbound;
 mod outbox;
+mod tones;
 mod vocabulary;
 
 pub use vocabulary::{Component, Config, Counters, Event, Transmit, Unusable};
@@ -48,6 +49,9 @@ pub struct Session {
     encoder: Encoder,
     sender: Sender,
     digits: dtmf::Outgoing,
+    tones: dtmf::Tones,
+    muted: bool,
+    voice: Vec<i16>,
     protect: Option<srtp::Outgoing>,
     payload: Vec<u8>,
     packet: Vec<u8>,
@@ -63,6 +67,8 @@ pub struct Session {
     held: Option<ExtendedSeq>,
     playout: Playout,
     heard_digits: dtmf::Incoming,
+    /// Listens for tones, and at which rate, while the plan wants it.
+    detector: Option<(u32, dtmf::Detector)>,
     resampler: Option<Resampler>,
     /// Audio at our rate that does not fill a piece of playout yet, and a piece at the far end's.
     resampled: Vec<i16>,
@@ -101,6 +107,9 @@ impl Session {
             closed: false,
             encoder,
             digits: dtmf::Outgoing::new(config.digit_time, config.digit_gap),
+            tones: dtmf::Tones::new(config.digit_time, config.digit_gap),
+            muted: false,
+            voice: Vec::new(),
             payload: Vec::new(),
             packet: Vec::new(),
             outbox: Outbox::default(),
@@ -111,6 +120,7 @@ impl Session {
             held: None,
             playout: Playout::new(expected, config.jitter)?,
             heard_digits: dtmf::Incoming::default(),
+            detector: None,
             resampler: None,
             resampled: Vec::new(),
             piece: Vec::new(),
@@ -193,6 +203,7 @@ impl Session {
             self.playout_resampled(now, out, theirs, ours);
         }
         self.forget_discarded();
+        self.hear_tones(out);
     }
 
     /// The far end sends at another rate than we do.

@@ -142,6 +142,21 @@ impl Dialog {
         self.remote.tag().unwrap_or_default()
     }
 
+    /// Our tag.
+    pub fn local_tag(&self) -> &str {
+        self.local.tag().unwrap_or_default()
+    }
+
+    /// The peer's address of record.
+    pub fn remote_uri(&self) -> &Uri {
+        &self.remote.uri
+    }
+
+    /// Do requests take a route of proxies?
+    pub fn is_routed(&self) -> bool {
+        !self.routes.is_empty()
+    }
+
     /// The peer's Contact: where requests end.
     pub fn target(&self) -> &Uri {
         &self.target

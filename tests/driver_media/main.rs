@@ -108,7 +108,7 @@ fn digits_arrive_in_order_on_every_codec() {
     for (key, codec) in [(1, Codec::Pcmu), (3, Codec::Opus)] {
         rig.call(key, codec, [Side::new("tone:400", None), Side::new("silence", None)]);
         rig.until(|event| matches!(event, Event::FirstPacket { key: own } if *own == key + 1));
-        rig.driver.dtmf(key, digits.clone()).unwrap();
+        rig.driver.dtmf(key, digits.clone(), sidetone::media::dtmf::Way::Rfc4733).unwrap();
         let (mut heard, mut sent) = (Vec::new(), 0);
         rig.until(|event| {
             match event {

@@ -132,6 +132,7 @@ pub(crate) fn plan_to(codec: Codec, remote_rtp: SocketAddr, remote_rtcp: SocketA
         receive: vec![(payload_type, codec)],
         send_event: Some(event),
         receive_events: vec![event],
+        hear_tones: false,
         srtp,
     }
 }

@@ -110,6 +110,7 @@ pub fn plan(side: usize, ours: Codec, theirs: Codec, keyed: bool) -> Plan {
         receive: vec![(payload_type(theirs), theirs)],
         send_event: Some(TelephoneEvent { payload_type: 101, clock_rate: ours.clock_rate() }),
         receive_events: vec![TelephoneEvent { payload_type: 101, clock_rate: theirs.clock_rate() }],
+        hear_tones: false,
         srtp: keyed.then(|| Srtp { suite: SrtpSuite::AesCm128HmacSha1_80, local: key(side), remote: key(1 - side) }),
     }
 }

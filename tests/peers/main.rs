@@ -7,6 +7,7 @@
 #[allow(dead_code)]
 mod authority;
 mod baresip;
+mod beside;
 mod digits;
 mod doctor;
 mod inbound;
@@ -23,3 +24,4 @@ mod sound;
 mod speech;
 mod storm;
 mod tls;
+mod transfer;

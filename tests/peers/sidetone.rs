@@ -3,7 +3,7 @@
 use crate::process::eventually;
 use serde_json::Value;
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -38,7 +38,13 @@ impl Home {
     pub fn start(&self, arguments: &[&str], password: &str) -> Sidetone {
         let mut all = arguments.to_vec();
         all.push("--json");
-        Sidetone::start(self.command(&all, password))
+        Sidetone::start(self.command(&all, password), Stdio::null())
+    }
+
+    /// Starts `sidetone ARGUMENTS --json --commands`; [`Sidetone::say`] types a line.
+    pub fn start_with_commands(&self, arguments: &[&str], password: &str) -> Sidetone {
+        let all = [arguments, &["--json", "--commands"]].concat();
+        Sidetone::start(self.command(&all, password), Stdio::piped())
     }
 
     /// Runs `sidetone ARGUMENTS` to its end; exit code, stdout and stderr.
@@ -68,13 +74,9 @@ pub struct Sidetone {
 }
 
 impl Sidetone {
-    fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("sidetone starts");
+    fn start(mut command: Command, stdin: Stdio) -> Self {
+        let mut child =
+            command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("sidetone starts");
         let (sender, lines) = channel();
         let stdout = child.stdout.take().unwrap();
         std::thread::spawn(move || {
@@ -91,6 +93,13 @@ impl Sidetone {
             text
         });
         Self { child, lines, seen: VecDeque::new(), errors: Some(errors) }
+    }
+
+    /// Types a command, and waits for its reply.
+    pub fn say(&mut self, line: &str) -> Value {
+        let stdin = self.child.stdin.as_mut().expect("commands are read");
+        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).expect("it reads commands");
+        self.expect_where("command.reply", Duration::from_secs(20), |reply| reply["command"] == line)
     }
 
     /// Waits for the next event called `name`; events before it stay in [`Sidetone::seen`].

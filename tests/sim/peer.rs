@@ -10,8 +10,8 @@ use sidetone::sip::uri::Uri;
 use crate::world::{Node, World};
 
 /// What an agent serves.
-pub const ALLOWED: [&str; 10] =
-    ["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "NOTIFY", "PRACK", "UPDATE"];
+pub const ALLOWED: [&str; 11] =
+    ["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "MESSAGE", "NOTIFY", "PRACK", "UPDATE", "REFER"];
 
 pub const OFFER: &str =
     "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";

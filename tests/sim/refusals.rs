@@ -35,7 +35,7 @@ fn all<'a>(response: &'a Response, name: &'a Name) -> Vec<&'a str> {
 
 #[test]
 fn methods_that_are_not_served() {
-    for method in [Method::Register, Method::Subscribe, Method::Refer] {
+    for method in [Method::Register, Method::Subscribe] {
         let refused = answer_to(method, |_| {});
         assert_eq!(refused.status.code(), 405);
         assert_eq!(all(&refused, &Name::Allow), ALLOWED);

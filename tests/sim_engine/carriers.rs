@@ -53,6 +53,7 @@ struct Carrier {
 impl Carrier {
     fn new(profile: Profile) -> Self {
         let config = Config {
+            conduct: sidetone::call::Conduct::default(),
             agent: AgentConfig {
                 unclaimed: Unclaimed::NotFound,
                 // As a phone that registers has it.

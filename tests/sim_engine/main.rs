@@ -9,4 +9,5 @@ mod media;
 mod random_life;
 mod records;
 mod scripted;
+mod transfers;
 mod world;

@@ -4,6 +4,7 @@ use crate::world::{ANN, BOB, World};
 use sidetone::call::negotiate::SrtpPolicy;
 use sidetone::call::record::{EndedBy, Record, Status};
 use sidetone::call::{MediaEvent, MediaOptions, Moment};
+use sidetone::media::dtmf::Way;
 use sidetone::media::plan::Codec;
 use sidetone::time::Duration;
 
@@ -143,7 +144,7 @@ fn what_media_tells_is_in_the_record() {
     report.inbound.packets = 50;
     world.media(ANN, ann, MediaEvent::Quality(Box::new(report)));
     for digit in ['1', '#'] {
-        world.media(ANN, ann, MediaEvent::Dtmf { digit, duration: Duration::from_millis(100) });
+        world.media(ANN, ann, MediaEvent::Dtmf { digit, duration: Duration::from_millis(100), way: Way::Rfc4733 });
     }
     let event = world.wait(ANN, |moment| *moment == Moment::Quality);
     assert_eq!(event.record.quality.inbound.packets, 50);

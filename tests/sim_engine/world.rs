@@ -1,8 +1,9 @@
 //! The world of a simulation: two engines, the link between them, their pretended media, one virtual clock.
 
 use sidetone::call::record::Record;
-use sidetone::call::{CallId, Event, MediaEvent, MediaOptions, Moment};
+use sidetone::call::{CallId, Conduct, Event, MediaEvent, MediaOptions, Moment};
 use sidetone::engine::{Config, Dial, Engine, Output, Refused};
+use sidetone::media::dtmf::Way;
 use sidetone::media::plan::Plan;
 use sidetone::random::Random;
 use sidetone::sip::agent::{Account, AccountId, AgentConfig, ResolveError, Unclaimed};
@@ -81,11 +82,18 @@ impl World {
 
     /// Ann at 192.0.2.1 and Bob at 192.0.2.2, whose calls may use this.
     pub fn with_media(seed: u64, ann: MediaOptions, bob: MediaOptions) -> Self {
+        let people = [("ann", "192.0.2.1", ann), ("bob", "192.0.2.2", bob)];
+        Self::with_people(seed, &people, Conduct::default())
+    }
+
+    /// People at their addresses, whose calls may use this, and who let others do that.
+    pub fn with_people(seed: u64, people: &[(&str, &str, MediaOptions)], conduct: Conduct) -> Self {
         let mut random = Random::from_seed(seed);
-        let mut place = |name: &str, host: &str, media: MediaOptions| {
+        let mut place = |(name, host, media): &(&str, &str, MediaOptions)| {
             let config = Config {
+                conduct,
                 agent: AgentConfig { unclaimed: Unclaimed::NotFound, ..AgentConfig::new("sidetone-sim") },
-                media,
+                media: media.clone(),
             };
             let mut engine = Engine::new(config, wall(), random.split());
             engine.add_account(Account::new(format!("sip:{name}@{host}").parse().unwrap()));
@@ -101,7 +109,7 @@ impl World {
                 next_port: 20_000,
             }
         };
-        let places = vec![place("ann", "192.0.2.1", ann), place("bob", "192.0.2.2", bob)];
+        let places = people.iter().map(&mut place).collect();
         Self {
             now: START,
             places,
@@ -318,8 +326,9 @@ impl World {
                     assert_eq!(place.media.get(&call), Some(&Media::Running), "updated when not running");
                     place.plans.entry(call).or_default().push(*plan);
                 }
-                Output::SendDtmf { call, digits } => {
+                Output::SendDtmf { call, digits, way } => {
                     assert_eq!(place.media.get(&call), Some(&Media::Running), "digits when not running");
+                    assert_eq!(way, Way::Rfc4733, "what was negotiated");
                     place.digits.push(digits);
                 }
                 Output::CloseMedia { call } => {
@@ -332,7 +341,7 @@ impl World {
                     }
                 }
                 Output::Call(event) => place.events.push((self.now, event)),
-                Output::Disconnect { .. } | Output::Registration(_) | Output::Aside(_) => {}
+                Output::Disconnect { .. } | Output::Registration(_) | Output::Aside(_) | Output::Inherit { .. } => {}
             }
         }
     }

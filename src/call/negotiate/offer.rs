@@ -119,6 +119,7 @@ impl Negotiation {
             receive: common.receive(),
             send_event: common.send_event(encoding.codec),
             receive_events: common.receive_events(),
+            hear_tones: false,
             srtp,
         };
         let protocol = media.protocol.clone();

@@ -6,7 +6,7 @@ use super::outbox::Outbox;
 use super::port::{Batch, Port};
 use super::schedule::Schedule;
 use crate::audio::{Change, Device, Finishing, Input, Recorder, RecorderError, Recording, Way};
-use crate::media::dtmf::Digit;
+use crate::media::dtmf::{self, Digit};
 use crate::media::plan::Plan;
 use crate::media::session::{self, Component, Session};
 use crate::time::{Duration, Instant};
@@ -175,7 +175,7 @@ impl Call {
         while let Some(event) = self.session.poll_event() {
             outbox.post(match event {
                 session::Event::FirstPacket => Event::FirstPacket { key },
-                session::Event::Dtmf { digit, duration } => Event::Dtmf { key, digit, duration },
+                session::Event::Dtmf { digit, duration, way } => Event::Dtmf { key, digit, duration, way },
                 session::Event::DtmfSent { digit } => Event::DtmfSent { key, digit },
                 session::Event::RemoteLearned { component, address } => {
                     Event::RemoteLearned { key, component, address }
@@ -324,10 +324,18 @@ impl Call {
         self.flush(outbox);
     }
 
-    /// Sends digits.
-    pub(super) fn dtmf(&mut self, now: Instant, digits: &[Digit]) {
+    /// Sends digits as events, or as tones.
+    pub(super) fn dtmf(&mut self, now: Instant, digits: &[Digit], way: dtmf::Way) {
         let now = self.tell(now);
-        self.session.send_dtmf(now, digits);
+        match way {
+            dtmf::Way::Inband => self.session.send_tones(digits),
+            dtmf::Way::Rfc4733 | dtmf::Way::Info => self.session.send_dtmf(now, digits),
+        };
+    }
+
+    /// Sends silence, or the user's voice again.
+    pub(super) fn mute(&mut self, muted: bool) {
+        self.session.mute(muted);
     }
 
     /// Ends the call: says goodbye and lets everything go but the recording.
@@ -428,6 +436,7 @@ pub(super) mod tests {
             receive: vec![(payload_type, codec)],
             send_event: None,
             receive_events: Vec::new(),
+            hear_tones: false,
             srtp: None,
         };
         let session = Session::new(Instant::ZERO, plan, session::Config::default(), Random::from_seed(1)).unwrap();

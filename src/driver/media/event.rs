@@ -1,7 +1,7 @@
 //! What a media worker tells about its calls.
 
 use crate::audio::{Recording, WavError};
-use crate::media::dtmf::Digit;
+use crate::media::dtmf::{Digit, Way};
 use crate::media::quality::Report;
 use crate::media::rtcp;
 use crate::media::session;
@@ -25,6 +25,8 @@ pub enum Event {
         digit: Digit,
         /// For how long.
         duration: Duration,
+        /// As an event, or as tones in its audio.
+        way: Way,
     },
     /// A queued digit was sent completely.
     DtmfSent {

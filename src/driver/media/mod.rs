@@ -23,7 +23,7 @@ pub use load::WorkerLoad;
 
 use super::clock::Clock;
 use crate::audio::{Device, Input, Recorder, Sink, Source, Wanted, WavError};
-use crate::media::dtmf::Digit;
+use crate::media::dtmf::{Digit, Way};
 use crate::media::plan::Plan;
 use crate::media::session::Unusable;
 use crate::media::session::{self, Session};
@@ -76,6 +76,19 @@ pub struct Io {
 }
 
 impl Io {
+    /// The same for another call, with a recording of its own beside the first: a file holds one call.
+    pub fn for_another(&self, number: u64) -> Self {
+        let beside = |path: &PathBuf| {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let mut name = format!("{stem}-{number}");
+            if let Some(extension) = path.extension() {
+                name = format!("{name}.{}", extension.to_string_lossy());
+            }
+            path.with_file_name(name)
+        };
+        Self { record: self.record.as_ref().map(beside), ..self.clone() }
+    }
+
     /// Has the devices opened that it names, if any.
     fn open_device(&self, rate: u32) -> Option<Device> {
         let wanted = Wanted {
@@ -236,12 +249,20 @@ impl MediaDriver {
         Ok(self.tell(key, Command::Move(key, Box::new((rtp, rtcp))))?)
     }
 
-    /// Sends digits on the call `key`, after those that wait already.
+    /// Sends digits on the call `key`, after those that wait already: as telephone events, or as tones.
     ///
     /// # Errors
     /// If the worker takes no more.
-    pub fn dtmf(&self, key: u64, digits: Vec<Digit>) -> Result<(), Refused> {
-        self.tell(key, Command::Dtmf(key, digits))
+    pub fn dtmf(&self, key: u64, digits: Vec<Digit>, way: Way) -> Result<(), Refused> {
+        self.tell(key, Command::Dtmf(key, digits, way))
+    }
+
+    /// Sends silence on the call `key`, or what its source says again.
+    ///
+    /// # Errors
+    /// If the worker takes no more.
+    pub fn mute(&self, key: u64, muted: bool) -> Result<(), Refused> {
+        self.tell(key, Command::Mute(key, muted))
     }
 
     /// Ends the media of the call `key`; [`Event::Finished`] follows when everything of it is closed, at once and empty if

@@ -6,7 +6,7 @@ use super::event::{Event, Failure, Finished};
 use super::load::Load;
 use super::outbox::Outbox;
 use super::port::{Batch, Port};
-use crate::media::dtmf::Digit;
+use crate::media::dtmf::{Digit, Way};
 use crate::media::plan::Plan;
 use crate::media::session::Component;
 use crate::time::{Duration, Instant};
@@ -36,7 +36,8 @@ pub(super) enum Command {
     Update(u64, Box<Plan>),
     Connect(u64, Box<Ends>),
     Move(u64, Box<(Port, Port)>),
-    Dtmf(u64, Vec<Digit>),
+    Dtmf(u64, Vec<Digit>, Way),
+    Mute(u64, bool),
     Stop(u64),
     Shutdown,
 }
@@ -160,9 +161,14 @@ impl Worker {
                     }
                 }
                 Ok(Command::Move(key, ports)) => self.move_call(key, *ports),
-                Ok(Command::Dtmf(key, digits)) => {
+                Ok(Command::Dtmf(key, digits, way)) => {
                     if let Some(index) = self.by_key.get(&key).copied() {
-                        self.with(index, |call, worker| call.dtmf(worker.clock.now(), &digits));
+                        self.with(index, |call, worker| call.dtmf(worker.clock.now(), &digits, way));
+                    }
+                }
+                Ok(Command::Mute(key, muted)) => {
+                    if let Some(index) = self.by_key.get(&key).copied() {
+                        self.with(index, |call, _| call.mute(muted));
                     }
                 }
                 Ok(Command::Stop(key)) => self.stop(key),

@@ -7,6 +7,7 @@
 //! ```
 
 use super::{Component, Event, Session};
+use crate::media::dtmf::Way;
 use crate::media::jitter::{Incoming, Insert};
 use crate::media::packet::{self, Kind, Packet};
 use crate::media::plan::{Codec, TelephoneEvent};
@@ -168,7 +169,7 @@ impl Session {
 
     pub(super) fn tell_digits(&mut self) {
         while let Some((digit, duration)) = self.heard_digits.poll() {
-            self.tell(Event::Dtmf { digit, duration });
+            self.tell(Event::Dtmf { digit, duration, way: Way::Rfc4733 });
         }
     }
 

@@ -29,6 +29,8 @@ impl Session {
                 Tick::Event(pulse) => return self.send_event(now, telephone, pulse),
             }
         }
+        let voiced = self.voiced(audio);
+        let audio = voiced.as_deref().unwrap_or(audio);
         let samples = codec::samples(packet_time, codec.sample_rate());
         let mut payload = std::mem::take(&mut self.payload);
         payload.clear();
@@ -51,6 +53,9 @@ impl Session {
             }
         }
         self.payload = payload;
+        if let Some(voice) = voiced {
+            self.voice = voice;
+        }
     }
 
     /// Queues digits, to be sent one after the other in place of audio; tells how many were taken: none if the far end

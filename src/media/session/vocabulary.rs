@@ -1,7 +1,7 @@
 //! What a session is told and tells.
 
 use crate::media::codec::{Unavailable, opus};
-use crate::media::dtmf::Digit;
+use crate::media::dtmf::{Digit, Way};
 use crate::media::{jitter, rtcp, srtp};
 use crate::time::{Duration, Wall};
 use std::net::SocketAddr;
@@ -87,6 +87,8 @@ pub enum Event {
         digit: Digit,
         /// For how long.
         duration: Duration,
+        /// As an event, or as tones in its audio.
+        way: Way,
     },
     /// A queued digit was sent completely.
     DtmfSent {

@@ -26,7 +26,7 @@ use crate::sip::uri::SipUri;
 use crate::time::{Duration, Instant};
 
 /// The methods that are served, for Allow (RFC 3261 section 20.5).
-pub(crate) const ALLOWED: [Method; 10] = [
+pub(crate) const ALLOWED: [Method; 11] = [
     Method::Invite,
     Method::Ack,
     Method::Cancel,
@@ -37,6 +37,7 @@ pub(crate) const ALLOWED: [Method; 10] = [
     Method::Notify,
     Method::Prack,
     Method::Update,
+    Method::Refer,
 ];
 
 /// How much longer than a session its INVITE may last.

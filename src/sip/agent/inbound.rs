@@ -97,6 +97,12 @@ impl Agent {
                 return;
             }
         };
+        if request.method == Method::Invite
+            && let Err(status) = self.replaced(&request.headers)
+        {
+            self.exchange.respond(now, id, request.response(status));
+            return;
+        }
         match request.method {
             Method::Options => {
                 let response = self.exchange.capabilities(&request, account, source);

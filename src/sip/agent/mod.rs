@@ -27,6 +27,7 @@ mod policy;
 mod public;
 mod refused;
 mod register;
+mod replaces;
 mod routes;
 mod screen;
 mod sent;
@@ -43,6 +44,7 @@ pub use policy::{
     DtmfWay, KeepAlive, Network, NotNetwork, RefreshShare, Reliable, SessionTimerMode, SessionTimers, UnknownWord,
 };
 pub use refused::Refused;
+pub use replaces::DialogName;
 pub use trust::Realms;
 
 pub(crate) use policy::words;

@@ -73,13 +73,15 @@ impl Default for SessionTimers {
 /// How digits are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DtmfWay {
-    /// Telephone events in RTP (RFC 4733) where the far end takes them, else INFO.
+    /// Telephone events in RTP (RFC 4733) where the far end takes them, else INFO, else tones.
     #[default]
     Auto,
     /// Telephone events only.
     Rfc4733,
     /// INFO with `application/dtmf-relay`.
     Info,
+    /// Tones in the audio.
+    Inband,
 }
 
 /// What keeps the flow of a registration open.
@@ -135,7 +137,14 @@ words!(
     "answer" = SessionTimerMode::Answer,
     "ask" = SessionTimerMode::Ask
 );
-words!(DtmfWay, "way of DTMF", "auto" = DtmfWay::Auto, "rfc4733" = DtmfWay::Rfc4733, "info" = DtmfWay::Info);
+words!(
+    DtmfWay,
+    "way of DTMF",
+    "auto" = DtmfWay::Auto,
+    "rfc4733" = DtmfWay::Rfc4733,
+    "info" = DtmfWay::Info,
+    "inband" = DtmfWay::Inband
+);
 
 /// A word that means nothing where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

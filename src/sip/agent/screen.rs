@@ -18,7 +18,7 @@ use crate::sip::wire::{Fault, Malformed};
 use crate::time::Instant;
 
 /// The option tags that are understood (RFC 3261 section 19.2).
-const SUPPORTED: [&str; 2] = ["100rel", "timer"];
+const SUPPORTED: [&str; 4] = ["100rel", "timer", "replaces", "norefersub"];
 
 impl Agent {
     /// May the request make state? What is not admitted is dropped and counted, or has got its answer.

@@ -21,6 +21,7 @@ mod prack;
 mod redirect;
 mod refresh;
 mod reoffer;
+mod replaces;
 
 use std::net::IpAddr;
 

@@ -1,0 +1,196 @@
+//! What one line of the console says.
+
+/// What `help` prints.
+pub(super) const HELP: &str = "\
+commands (baresip's key in parentheses; CALL is a number of `calls`, the marked call when absent):
+  dial URI             (d) calls somebody beside the calls there are
+  answer [CALL]        (a) takes the call that rings
+  reject [CODE]            declines it, 486 when no code is given
+  hangup [CALL]        (b) ends a call
+  hold [CALL]          (x) puts the far end on hold
+  resume [CALL]        (X) takes it off hold
+  mute [CALL]          (m) sends silence
+  unmute [CALL]        (M) sends the voice again
+  dtmf DIGITS              sends digits; a line of digits alone does the same
+  transfer URI         (r) sends the far end of the call to somebody else
+  attended CALL        (t) joins the far ends of the call and of CALL
+  message URI TEXT         sends a text
+  calls                (l) lists the calls
+  help                 (h) prints this
+  quit                 (q) ends everything
+";
+
+/// One command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    Dial(String),
+    Answer(Which),
+    Reject(u16),
+    Hangup(Which),
+    Hold(Which),
+    Resume(Which),
+    Mute(bool, Which),
+    Dtmf(String),
+    Transfer(String),
+    Attended(u64),
+    Message(String, String),
+    Calls,
+    Help,
+    Quit,
+}
+
+/// Which call a command means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// The one that is marked.
+    Current,
+    /// The one with this number.
+    Number(u64),
+}
+
+/// The words, with baresip's keys.
+const WORDS: [(&str, &str); 15] = [
+    ("dial", "d"),
+    ("answer", "a"),
+    ("reject", ""),
+    ("hangup", "b"),
+    ("hold", "x"),
+    ("resume", "X"),
+    ("mute", "m"),
+    ("unmute", "M"),
+    ("dtmf", ""),
+    ("transfer", "r"),
+    ("attended", "t"),
+    ("message", ""),
+    ("calls", "l"),
+    ("help", "h"),
+    ("quit", "q"),
+];
+
+/// A word must be at least this much like one of ours to be offered as the right one.
+const ALIKE: f64 = 0.6;
+
+/// Reads a line; `Err` is a sentence that says how it would be right.
+pub(super) fn parse(text: &str) -> Result<Line, String> {
+    // A slash before a command is what other phones want.
+    let text = text.trim().trim_start_matches('/');
+    if !text.is_empty() && text.chars().all(|key| key.is_ascii_digit() || "*#".contains(key)) {
+        return Ok(Line::Dtmf(text.to_owned()));
+    }
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let rest = rest.trim();
+    let known = WORDS.iter().find(|(name, key)| word == *key || word.eq_ignore_ascii_case(name)).map(|(name, _)| *name);
+    let Some(known) = known else { return Err(unknown(word)) };
+    let need = |what: &str| {
+        if rest.is_empty() { Err(format!("`{known}` needs {what}")) } else { Ok(rest.to_owned()) }
+    };
+    let which = || match rest.parse() {
+        _ if rest.is_empty() => Ok(Which::Current),
+        Ok(number) => Ok(Which::Number(number)),
+        Err(_) => Err(format!("\"{rest}\" is no number of a call; `calls` lists them")),
+    };
+    Ok(match known {
+        "dial" => Line::Dial(need("an address: dial sip:bob@example.com")?),
+        "answer" => Line::Answer(which()?),
+        "reject" => {
+            Line::Reject(match rest {
+                "" => 486,
+                code => code.parse().ok().filter(|code| (300..700).contains(code)).ok_or_else(|| {
+                    format!("\"{code}\" is no status that refuses; write one of 400 to 699, such as 486")
+                })?,
+            })
+        }
+        "hangup" => Line::Hangup(which()?),
+        "hold" => Line::Hold(which()?),
+        "resume" => Line::Resume(which()?),
+        "mute" => Line::Mute(true, which()?),
+        "unmute" => Line::Mute(false, which()?),
+        "dtmf" => Line::Dtmf(need("digits: dtmf 123#")?),
+        "transfer" => Line::Transfer(need("an address: transfer sip:carol@example.com")?),
+        "attended" => {
+            let number = need("the number of the other call: attended 2")?;
+            Line::Attended(
+                number.parse().map_err(|_| format!("\"{number}\" is no number of a call; `calls` lists them"))?,
+            )
+        }
+        "message" => {
+            let (to, said) = rest
+                .split_once(char::is_whitespace)
+                .ok_or("`message` needs an address and a text: message sip:bob@example.com hello")?;
+            Line::Message(to.to_owned(), said.trim().to_owned())
+        }
+        "calls" => Line::Calls,
+        "help" => Line::Help,
+        _ => Line::Quit,
+    })
+}
+
+fn unknown(word: &str) -> String {
+    let lower = word.to_ascii_lowercase();
+    let like = |name: &str| {
+        let prefix = if name.starts_with(&lower) && !lower.is_empty() { 0.3 } else { 0.0 };
+        strsim::jaro_winkler(&lower, name) + prefix
+    };
+    let nearest = WORDS.iter().map(|(name, _)| (like(name), *name)).max_by(|one, other| one.0.total_cmp(&other.0));
+    match nearest.filter(|(alike, _)| *alike >= ALIKE) {
+        Some((_, name)) => format!("there is no command \"{word}\"; did you mean `{name}`? `help` lists all"),
+        None => format!("there is no command \"{word}\"; `help` lists all"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_read_by_its_word_and_by_its_key() {
+        let rows = [
+            ("hold", Line::Hold(Which::Current)),
+            ("x", Line::Hold(Which::Current)),
+            ("X", Line::Resume(Which::Current)),
+            ("RESUME 2", Line::Resume(Which::Number(2))),
+            ("mute", Line::Mute(true, Which::Current)),
+            ("M", Line::Mute(false, Which::Current)),
+            ("dtmf 12#", Line::Dtmf("12#".into())),
+            ("0*9", Line::Dtmf("0*9".into())),
+            ("/transfer  sip:carol@example.com", Line::Transfer("sip:carol@example.com".into())),
+            ("attended 2", Line::Attended(2)),
+            ("message bob  how are you?", Line::Message("bob".into(), "how are you?".into())),
+            ("a", Line::Answer(Which::Current)),
+            ("reject", Line::Reject(486)),
+            ("reject 603", Line::Reject(603)),
+            ("b 3", Line::Hangup(Which::Number(3))),
+            ("dial 100", Line::Dial("100".into())),
+            ("l", Line::Calls),
+            ("help", Line::Help),
+            ("q", Line::Quit),
+        ];
+        for (text, line) in rows {
+            assert_eq!(parse(text), Ok(line), "{text}");
+        }
+        for (word, key) in WORDS {
+            assert!(HELP.contains(&format!("  {word}")), "help tells of {word}");
+            assert!(key.is_empty() || HELP.contains(&format!("({key})")), "help tells the key of {word}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_would_be_right() {
+        for (text, part) in [
+            ("holdd", "`hold`"),
+            ("transfr sip:x", "`transfer`"),
+            ("hang", "`hangup`"),
+            ("att 2", "`attended`"),
+            ("zzzz", "`help` lists all"),
+            ("hold two", "`calls` lists them"),
+            ("reject 200", "400 to 699"),
+            ("transfer", "sip:carol@example.com"),
+            ("message bob", "a text"),
+            ("attended bob", "no number"),
+            ("", "help"),
+        ] {
+            let why = parse(text).unwrap_err();
+            assert!(why.contains(part), "{text}: {why}");
+        }
+    }
+}

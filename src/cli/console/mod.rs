@@ -1,0 +1,223 @@
+//! Commands that the user types while calls run, one a line on stdin.
+//!
+//! ```text
+//!  stdin ─ thread ─▶ lines ─ task ─▶ line::parse ─▶ Phone ─▶ Reporter (a sentence, or {"event":"command.reply"})
+//! ```
+
+mod line;
+
+use super::report::Reporter;
+use crate::call::CallId;
+use crate::call::record::{CallDirection, Record};
+use crate::config;
+use crate::phone::{Account, CommandError, Dial, Io, Phone};
+use clap::Args;
+use line::{Line, Which};
+use serde_json::{Value, json};
+use std::io::{BufRead, IsTerminal};
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc};
+
+/// Lines that may wait for the one before them.
+const WAITING: usize = 64;
+
+/// A line is cut here; nothing that can be said is longer.
+const LONGEST: usize = 4_096;
+
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct ConsoleFlags {
+    /// Reads commands from stdin, one a line, also where stdin is no terminal; `help` lists them
+    #[arg(long)]
+    pub(super) commands: bool,
+}
+
+impl ConsoleFlags {
+    /// Are commands read?
+    pub(super) fn wanted(&self) -> bool {
+        self.commands || std::io::stdin().is_terminal()
+    }
+}
+
+/// What commands act on.
+pub(super) struct Console {
+    pub(super) phone: Phone,
+    pub(super) reporter: Reporter,
+    /// The account that new calls and texts use.
+    pub(super) account: Option<Account>,
+    /// What a new call is like, but for its target.
+    pub(super) dial: Dial,
+    /// What calls are connected to.
+    pub(super) io: Io,
+    /// Rung when the user wants an end.
+    pub(super) quit: Arc<Notify>,
+}
+
+impl Console {
+    /// Reads commands until stdin ends, the phone has ended, or the user wants an end.
+    pub(super) fn open(mut self) {
+        let (sender, mut lines) = mpsc::channel(WAITING);
+        // Reading stdin blocks, and cannot be called off: the thread ends with the process.
+        std::thread::spawn(move || {
+            for line in std::io::stdin().lock().lines() {
+                let Ok(line) = line else { return };
+                if sender.blocking_send(line.chars().take(LONGEST).collect::<String>()).is_err() {
+                    return;
+                }
+            }
+        });
+        tokio::spawn(async move {
+            let mut focus = None;
+            while let Some(text) = lines.recv().await {
+                let text = text.trim();
+                if !text.is_empty() {
+                    self.obey(text, &mut focus).await;
+                }
+            }
+        });
+    }
+
+    async fn obey(&mut self, text: &str, focus: &mut Option<CallId>) {
+        let done = match line::parse(text) {
+            Ok(line) => self.carry_out(line, focus).await,
+            Err(why) => Err(why),
+        };
+        match done {
+            Ok((fields, sentence)) => {
+                let mut reply = json!({"command": text, "ok": true});
+                if let (Value::Object(reply), Value::Object(fields)) = (&mut reply, fields) {
+                    reply.extend(fields);
+                }
+                self.reporter.event("command.reply", reply, &sentence);
+            }
+            Err(why) => {
+                self.reporter.event("command.reply", json!({"command": text, "ok": false, "error": why}), &why);
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, line: Line, focus: &mut Option<CallId>) -> Result<(Value, String), String> {
+        let said = |error: CommandError| error.to_string();
+        let calls = self.phone.snapshot().await.map_err(said)?.calls;
+        if focus.is_none_or(|focus| !calls.iter().any(|(id, _)| *id == focus)) {
+            *focus = newest(&calls);
+        }
+        let which = |which: Which| match which {
+            Which::Current => focus.ok_or_else(|| "there is no call; `dial URI` makes one".to_owned()),
+            Which::Number(number) => {
+                let known = calls.iter().any(|(id, _)| id.0 == number);
+                let none = || format!("there is no call {number}; `calls` lists them");
+                known.then_some(CallId(number)).ok_or_else(none)
+            }
+        };
+        let done = |call: CallId, sentence: &str| Ok((json!({"call": call.0}), sentence.to_owned()));
+        let phone = &self.phone;
+        match line {
+            Line::Help => Ok((json!({"help": line::HELP}), line::HELP.trim_end().to_owned())),
+            Line::Quit => {
+                self.quit.notify_one();
+                Ok((json!({}), String::new()))
+            }
+            Line::Calls => Ok((json!({"calls": calls.iter().map(shown).collect::<Vec<_>>()}), table(&calls, *focus))),
+            Line::Dial(target) => {
+                let target = config::target(&target, self.account.as_ref()).map_err(|error| error.to_string())?;
+                let dial = Dial { target, ..self.dial.clone() };
+                let number = calls.iter().map(|(id, _)| id.0).max().unwrap_or_default() + 1;
+                let call = phone.dial(dial, self.io.for_another(number)).await.map_err(said)?;
+                *focus = Some(call);
+                done(call, "")
+            }
+            Line::Answer(wanted) => {
+                let ringing =
+                    |record: &Record| record.direction == CallDirection::Inbound && record.answered_at.is_none();
+                let first = || calls.iter().find(|(_, record)| ringing(record)).map(|(id, _)| *id);
+                let call = match wanted {
+                    Which::Current => first().ok_or("nobody calls")?,
+                    number => which(number)?,
+                };
+                phone.answer(call, self.io.for_another(call.0)).await.map_err(said)?;
+                *focus = Some(call);
+                done(call, "")
+            }
+            Line::Reject(status) => {
+                let ringing =
+                    |record: &Record| record.direction == CallDirection::Inbound && record.answered_at.is_none();
+                let call = calls.iter().find(|(_, record)| ringing(record)).map(|(id, _)| *id).ok_or("nobody calls")?;
+                phone.reject(call, status).await.map_err(said)?;
+                done(call, "")
+            }
+            Line::Hangup(wanted) => {
+                let call = which(wanted)?;
+                phone.hangup(call).await.map_err(said)?;
+                done(call, "")
+            }
+            Line::Hold(wanted) => {
+                let call = which(wanted)?;
+                phone.hold(call).await.map_err(said)?;
+                done(call, "")
+            }
+            Line::Resume(wanted) => {
+                let call = which(wanted)?;
+                phone.resume(call).await.map_err(said)?;
+                *focus = Some(call);
+                done(call, "")
+            }
+            Line::Mute(muted, wanted) => {
+                let call = which(wanted)?;
+                phone.mute(call, muted).await.map_err(said)?;
+                done(call, if muted { "muted: silence is sent" } else { "no longer muted" })
+            }
+            Line::Dtmf(digits) => {
+                let digits = config::digits(&digits).map_err(|error| error.to_string())?;
+                let call = which(Which::Current)?;
+                phone.dtmf(call, &digits).await.map_err(said)?;
+                done(call, "")
+            }
+            Line::Transfer(target) => {
+                let target = config::target(&target, self.account.as_ref()).map_err(|error| error.to_string())?;
+                let call = which(Which::Current)?;
+                phone.transfer(call, target).await.map_err(said)?;
+                done(call, "")
+            }
+            Line::Attended(other) => {
+                let other = which(Which::Number(other))?;
+                let talking = |record: &Record| record.answered_at.is_some() && record.ended_at.is_none();
+                let one = calls.iter().rev().find(|(id, record)| *id != other && talking(record)).map(|(id, _)| *id);
+                let call = focus.filter(|focus| *focus != other).or(one).ok_or("there is no second call to join")?;
+                phone.transfer_attended(call, other).await.map_err(said)?;
+                done(call, "")
+            }
+            Line::Message(target, text) => {
+                let target = config::target(&target, self.account.as_ref()).map_err(|error| error.to_string())?;
+                let id = phone.message(self.dial.account, target, &text).await.map_err(said)?;
+                Ok((json!({"message_id": id.0}), String::new()))
+            }
+        }
+    }
+}
+
+/// The call that commands without a number mean: the one that was answered last, or began last.
+fn newest(calls: &[(CallId, Record)]) -> Option<CallId> {
+    let talking = calls.iter().filter(|(_, record)| record.answered_at.is_some());
+    talking.max_by_key(|(_, record)| record.answered_at).or(calls.last()).map(|(id, _)| *id)
+}
+
+fn shown((id, record): &(CallId, Record)) -> Value {
+    json!({"call": id.0, "call_id": record.id, "direction": record.direction, "from": record.from, "to": record.to,
+        "answered": record.answered_at.is_some()})
+}
+
+fn table(calls: &[(CallId, Record)], focus: Option<CallId>) -> String {
+    if calls.is_empty() {
+        return "no calls".into();
+    }
+    let rows = calls.iter().map(|(id, record)| {
+        let (arrow, peer) = match record.direction {
+            CallDirection::Inbound => ("from", &record.from),
+            CallDirection::Outbound => ("to", &record.to),
+        };
+        let state = if record.answered_at.is_some() { "talking" } else { "ringing" };
+        let mark = if focus == Some(*id) { '*' } else { ' ' };
+        format!("{mark}{:>3}  {state}  {arrow} {peer}", id.0)
+    });
+    rows.collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,59 @@
+//! Commands beside the making and ending of calls: transfers, muting, texts, mailboxes, watched peers.
+
+use super::{AccountId, CallId, CommandError, OutsideId, Phone};
+use crate::driver::signalling::Command;
+use crate::sip::uri::Uri;
+use crate::time::Duration;
+
+impl Phone {
+    /// Sends silence in a call, or what its source says again. Digits are sent all the same.
+    ///
+    /// # Errors
+    /// When the call is not answered, or the phone has ended.
+    pub async fn mute(&self, call: CallId, muted: bool) -> Result<(), CommandError> {
+        self.ask(|reply| Command::Mute(call, muted, reply)).await
+    }
+
+    /// Sends the far end of a call to `target` (RFC 3515). [`Moment::Transfer`](super::Moment::Transfer) tells how it goes;
+    /// the call ends when the far end has arrived, and goes on when it has not.
+    ///
+    /// # Errors
+    /// When the call is not answered or is being transferred already, or the phone has ended.
+    pub async fn transfer(&self, call: CallId, target: Uri) -> Result<(), CommandError> {
+        self.ask(|reply| Command::Transfer(call, target, reply)).await
+    }
+
+    /// Joins the far ends of two calls: that of `call` takes our place in `other` (RFC 3891). Both calls end when that has
+    /// happened.
+    ///
+    /// # Errors
+    /// When one of the calls is not answered or is being transferred already, or the phone has ended.
+    pub async fn transfer_attended(&self, call: CallId, other: CallId) -> Result<(), CommandError> {
+        self.ask(|reply| Command::TransferAttended(call, other, reply)).await
+    }
+
+    /// Sends a text (RFC 3428); [`News::MessageSent`] or [`News::MessageFailed`] with the id that is given tells what
+    /// became of it.
+    ///
+    /// # Errors
+    /// When the account does not exist, the target cannot be reached by SIP, the text is too long, or the phone has ended.
+    pub async fn message(&self, account: AccountId, to: Uri, text: &str) -> Result<OutsideId, CommandError> {
+        self.ask(|reply| Command::Message(account, to, text.to_owned(), reply)).await
+    }
+
+    /// Asks a peer by OPTIONS every so often whether it is there ([`News::Peer`]); the account's own server when absent.
+    ///
+    /// # Errors
+    /// When the account does not exist, the target cannot be reached by SIP, or the phone has ended.
+    pub async fn watch(&self, account: AccountId, target: Option<Uri>, every: Duration) -> Result<(), CommandError> {
+        self.ask(|reply| Command::Watch(account, target, every, reply)).await
+    }
+
+    /// Subscribes to the mailbox of an account (RFC 3842), each time for so long ([`News::Waiting`]).
+    ///
+    /// # Errors
+    /// When the account does not exist, its domain cannot be reached by SIP, or the phone has ended.
+    pub async fn subscribe(&self, account: AccountId, expires: Duration) -> Result<(), CommandError> {
+        self.ask(|reply| Command::Subscribe(account, expires, reply)).await
+    }
+}
