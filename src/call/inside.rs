@@ -18,11 +18,12 @@ impl Call {
     ) {
         let (status, headers) = match method {
             Method::Info => self.handle_info(desk, headers, body),
-            Method::Notify => match self.handle_notify(desk, headers, body) {
-                Status::BAD_EVENT => {
+            Method::Notify => match self.handle_notify(desk, request, headers, body) {
+                Ok(()) => return,
+                Err(Status::BAD_EVENT) => {
                     (Status::BAD_EVENT, vec![Header { name: Name::AllowEvents, value: "refer".into() }])
                 }
-                status => (status, Vec::new()),
+                Err(status) => (status, Vec::new()),
             },
             Method::Refer => match self.handle_refer(desk, request, headers) {
                 // It is answered before the first NOTIFY about it.

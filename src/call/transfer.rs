@@ -193,15 +193,23 @@ impl Call {
         }
     }
 
-    /// A NOTIFY in the call: about our REFER, or about nothing that was asked for. The status that answers it.
-    pub(super) fn handle_notify(&mut self, desk: &mut Desk<'_>, headers: &Headers, body: &Bytes) -> Status {
+    /// A NOTIFY in the call: about our REFER, or about nothing that was asked for; then the status that refuses it.
+    pub(super) fn handle_notify(
+        &mut self,
+        desk: &mut Desk<'_>,
+        request: RequestId,
+        headers: &Headers,
+        body: &Bytes,
+    ) -> Result<(), Status> {
         let event = headers.get(&Name::Event).unwrap_or_default();
         if !event.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("refer") {
-            return Status::BAD_EVENT;
+            return Err(Status::BAD_EVENT);
         }
         if !self.transfer.as_ref().is_some_and(|transfer| transfer.role == Role::Transferor) {
-            return Status::CALL_DOES_NOT_EXIST;
+            return Err(Status::CALL_DOES_NOT_EXIST);
         }
+        // Before the call may end: what waits for an answer then gets a refusal.
+        let _ = desk.agent.reply(desk.now, self.session, request, Status::OK, Vec::new(), None);
         let state = headers.get(&Name::SubscriptionState).unwrap_or_default();
         let over = state.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("terminated");
         match fragment(body) {
@@ -222,7 +230,7 @@ impl Call {
             _ if over => self.transfer_failed(desk, None, "the far end said no more about it"),
             _ => {}
         }
-        Status::OK
+        Ok(())
     }
 
     /// A REFER came in the call: says whom to call, after the checks, or the status that refuses it.

@@ -265,7 +265,7 @@ fn commands_are_obeyed_and_wrong_ones_get_the_right_one() {
     if !installed("sipp") {
         return;
     }
-    let (sipp, home) = (Sipp::answers("uas_media", &Options::default()), Home::new());
+    let (sipp, home) = (Sipp::answers("uas_record_route", &Options::default()), Home::new());
     let mut phone = call(&home, &sipp, &[]);
     phone.expect("call.answered", SETUP);
     let wrong = phone.say("transfr sip:x@192.0.2.1");

@@ -107,6 +107,19 @@ impl Sidetone {
         self.expect_where(name, limit, |_| true)
     }
 
+    /// Waits for the next event with one of these names: which comes first is not said.
+    pub fn expect_one_of(&mut self, names: &[&str], limit: Duration) -> Value {
+        loop {
+            let line =
+                self.lines.recv_timeout(limit).unwrap_or_else(|_| panic!("none of {names:?}; seen: {}", self.story()));
+            let event: Value = serde_json::from_str(&line).expect("a JSON object");
+            self.seen.push_back(event.clone());
+            if names.iter().any(|name| event["event"] == *name) {
+                return event;
+            }
+        }
+    }
+
     /// Waits for the next event called `name` for which `condition` holds.
     pub fn expect_where(&mut self, name: &str, limit: Duration, condition: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();

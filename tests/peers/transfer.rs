@@ -197,11 +197,14 @@ fn three_phones_join_two_of_them_through_the_proxy() {
     // Bob, the first call, takes Alice's place in the second.
     let reply = alice.say(&format!("attended {second}"));
     assert_eq!(reply["ok"], true, "{reply}");
-    alice.expect("call.transfer.completed", SETUP);
+    let mut told = vec![alice.expect_one_of(&["call.transfer.completed", "call.ended"], SETUP)];
+    while told.len() < 3 {
+        told.push(alice.expect_one_of(&["call.transfer.completed", "call.ended"], SETUP));
+    }
+    let names: Vec<_> = told.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names.iter().filter(|name| **name == "call.ended").count(), 2, "{names:?}");
     assert_eq!(bob.expect("call.transfer.completed", SETUP)["role"], "transferee");
     assert_eq!(carol.expect("call.transfer.completed", SETUP)["role"], "target");
-    alice.expect("call.ended", SETUP);
-    alice.expect("call.ended", SETUP);
     assert_eq!(alice.finish(SETUP).0, 0);
     // Bob and Carol talk with each other.
     for phone in [&mut bob, &mut carol] {

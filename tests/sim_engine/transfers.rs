@@ -98,6 +98,8 @@ fn ann_sends_bob_to_cid() {
     world.run(Duration::from_secs(3));
     assert_eq!(said(&steps(&world, ANN)), ["requested", "accepted", "180", "completed"]);
     assert_eq!(said(&steps(&world, BOB)), ["requested", "180", "completed"]);
+    let refused = world.trace.iter().filter(|wire| wire.bytes.starts_with(b"SIP/2.0 4")).count();
+    assert_eq!(refused, 0, "every NOTIFY is answered with 200, the last one before our BYE: {}", world.story());
     assert!(steps(&world, BOB).iter().all(|(role, _)| *role == Role::Transferee));
     let ours = world.ended(ANN).remove(0);
     assert_eq!((ours.status, ours.ended_by), (Status::Completed, Some(EndedBy::Local)));
