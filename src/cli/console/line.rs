@@ -79,7 +79,10 @@ pub(super) fn parse(text: &str) -> Result<Line, String> {
     }
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let rest = rest.trim();
-    let known = WORDS.iter().find(|(name, key)| word == *key || word.eq_ignore_ascii_case(name)).map(|(name, _)| *name);
+    let known = WORDS
+        .iter()
+        .find(|(name, key)| (!word.is_empty() && word == *key) || word.eq_ignore_ascii_case(name))
+        .map(|(name, _)| *name);
     let Some(known) = known else { return Err(unknown(word)) };
     let need = |what: &str| {
         if rest.is_empty() { Err(format!("`{known}` needs {what}")) } else { Ok(rest.to_owned()) }
