@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// How long a call of the console rings.
-const RING_LIMIT: Duration = Duration::from_secs(120);
+pub(super) const RING_LIMIT: Duration = Duration::from_secs(120);
 
 /// What the user asked for, checked.
 struct Wish {

@@ -82,6 +82,8 @@ pub(super) struct RunArguments {
     #[arg(long, value_name = "NAME")]
     pub(super) account: Vec<String>,
     #[command(flatten)]
+    pub(super) console: ConsoleFlags,
+    #[command(flatten)]
     pub(super) trace: TraceFlags,
 }
 

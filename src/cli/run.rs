@@ -1,15 +1,16 @@
 //! `sidetone run`: every account of the configuration at once.
 
-use super::answer::{answer_after, recording};
+use super::answer::{RING_LIMIT, answer_after, recording};
 use super::arguments::RunArguments;
 use super::call_log::CallLog;
+use super::console::Console;
 use super::report::Reporter;
 use super::signals::Stop;
 use super::{Exit, environment, fail};
 use crate::call::CallId;
 use crate::call::record::{CallDirection, Record};
 use crate::config::{self, ConfigError, Draft, OnCall, Profile};
-use crate::phone::{AccountId, CallEvent, Event, Events, Io, Moment, Notice, Phone, Settings};
+use crate::phone::{AccountId, CallEvent, Dial, Event, Events, Io, Moment, Notice, Phone, Settings};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
@@ -50,6 +51,22 @@ pub(super) async fn run(verb: RunArguments, db: Option<PathBuf>, reporter: Repor
         {
             eprintln!("sidetone: account {}: {error}", line.profile.name);
         }
+    }
+    if verb.console.wanted()
+        && let Some(line) = lines.first()
+    {
+        // Calls and texts that are typed go by the first account.
+        let dial = Dial {
+            account: AccountId(0),
+            target: line.profile.account.aor.clone(),
+            from_number: None,
+            media: line.profile.media.clone(),
+            ring_limit: RING_LIMIT,
+            headers: Vec::new(),
+        };
+        let (phone, reporter, account) = (phone.clone(), reporter.clone(), Some(line.profile.account.clone()));
+        let (io, quit) = (typed_io(line), stop.bell());
+        Console { phone, reporter, account, dial, io, quit }.open();
     }
     let mut exit = serve(&phone, &mut events, &reporter, &lines, &mut stop).await;
     let ending = phone.shutdown();
@@ -109,6 +126,12 @@ fn line(profile: Profile, sentences: &mut Vec<String>) -> Result<Line, ConfigErr
     };
     let aor = crate::engine::bare(&profile.account.aor);
     Ok(Line { profile, aor, io })
+}
+
+/// What calls are connected to that are made or answered by hand.
+fn typed_io(line: &Line) -> Io {
+    let (source, sink, _) = config::audio(line.profile.source.clone(), line.profile.sink.clone());
+    Io { source, sink, record: None }
 }
 
 /// Deals with calls by the policies of their accounts until the user wants an end.

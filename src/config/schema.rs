@@ -24,7 +24,7 @@ pub struct File {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Phone {
-    /// Local addresses for SIP as IP, IP:PORT or [IPv6]:PORT, separated by commas; every interface and any port when
+    /// Local addresses for SIP as IP, IP:PORT or `[IPv6]:PORT`, separated by commas; every interface and any port when
     /// absent. TLS has the port above.
     pub bind: Option<String>,
     /// Name server to ask instead of the system's, as IP or IP:PORT.

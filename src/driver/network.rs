@@ -13,7 +13,7 @@ use crate::time::Instant;
 use std::net::IpAddr;
 use tokio::sync::mpsc;
 
-/// Looks at the ways to our peers again and again.
+/// Looks at the ways to our peers again and again, and at the connections that are none of theirs.
 #[derive(Debug)]
 pub(super) struct Eye {
     watch: Watch,
@@ -37,7 +37,12 @@ impl Eye {
             return false;
         }
         self.next = now + watch::EVERY;
-        let changes = self.watch.look(&transports.bound(), engine.peers());
+        let peers = engine.peers();
+        for hop in transports.unused().iter().filter(|hop| !peers.contains_key(&hop.remote.ip())) {
+            tracing::debug!(%hop, "a connection that nobody needs is closed");
+            transports.close(hop);
+        }
+        let changes = self.watch.look(&transports.bound(), peers);
         if changes.iter().any(|change| change.local.is_some()) {
             transports.resolver().renew();
         }
@@ -80,5 +85,60 @@ pub(super) fn move_media(media: &MediaDriver, call: CallId, local: IpAddr) -> (N
     match moved {
         Ok(moved) => (Notice::Moved, format!("the network changed: the call moves to {local}"), Some(moved)),
         Err(error) => (Notice::Trouble, error, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::{Conduct, MediaOptions};
+    use crate::engine::{Config, Output};
+    use crate::net::{BindConfig, Incoming, Now};
+    use crate::random::Random;
+    use crate::sip::agent::{Account, AgentConfig};
+    use crate::time::{Duration, Wall};
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    const OPTIONS: &[u8] = b"OPTIONS sip:h SIP/2.0\r\nVia: SIP/2.0/TCP a;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\n\
+        To: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+
+    fn engine(seed: u64) -> Engine {
+        let (media, conduct) = (MediaOptions::default(), Conduct::default());
+        let config = Config { agent: AgentConfig::new("test"), media, conduct };
+        Engine::new(config, Wall::new(jiff::Timestamp::UNIX_EPOCH), Random::from_seed(seed))
+    }
+
+    #[tokio::test]
+    async fn an_accepted_connection_is_closed_when_it_is_of_no_use() {
+        let seconds = Arc::new(AtomicU64::new(1));
+        let clock = Arc::clone(&seconds);
+        let now = Now::new(move || Instant::at(Duration::from_secs(clock.load(Ordering::SeqCst))));
+        let bind = BindConfig::new(Ipv4Addr::LOCALHOST.into(), Some(0));
+        let (transports, mut inbox) = Transports::bind(bind, now).unwrap();
+        let local = transports.local(Transport::Tcp).unwrap();
+        let mut peer = TcpStream::connect(local).await.unwrap();
+        peer.write_all(OPTIONS).await.unwrap();
+        let Some(Incoming::Message { source, .. }) = inbox.next().await else { panic!("no message") };
+
+        let mut engine = engine(1);
+        let account = engine.add_account(Account::new("sip:a@127.0.0.1".parse().unwrap()));
+        engine.register(Instant::ZERO, account).unwrap();
+        while let Some(output) = engine.poll_output() {
+            if let Output::Resolve { id, .. } = output {
+                engine.handle_resolved(Instant::ZERO, id, Ok(vec![source]));
+            }
+        }
+        seconds.store(200, Ordering::SeqCst);
+        let later = Instant::at(Duration::from_secs(200));
+        Eye::open(Instant::ZERO).look(later, &transports, &mut engine);
+        assert_eq!(transports.unused(), [source], "its host is our registrar");
+
+        let mut nobody = engine(2);
+        Eye::open(Instant::ZERO).look(later, &transports, &mut nobody);
+        assert_eq!(peer.read(&mut [0; 16]).await.unwrap(), 0, "closed");
     }
 }

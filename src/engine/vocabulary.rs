@@ -48,7 +48,7 @@ pub enum Output {
         /// Which peer.
         hop: Hop,
     },
-    /// Find the hops to a host; answered by [`Engine::handle_resolved`].
+    /// Find the hops to a host; answered by [`Engine::handle_resolved`](super::Engine::handle_resolved).
     Resolve {
         /// Comes back with the answer.
         id: ResolveId,
@@ -59,7 +59,7 @@ pub enum Output {
         /// The transport, when the URI or the account says one.
         transport: Option<Transport>,
     },
-    /// Open RTP ports for a call; answered by [`Engine::handle_media`].
+    /// Open RTP ports for a call; answered by [`Engine::handle_media`](super::Engine::handle_media).
     OpenMedia {
         /// Whose.
         call: CallId,
@@ -75,7 +75,7 @@ pub enum Output {
         /// Addresses, encodings, keys.
         plan: Box<Plan>,
     },
-    /// Take RTP on other ports, on `local`, while media run on; answered by [`MediaEvent::Moved`].
+    /// Take RTP on other ports, on `local`, while media run on; answered by [`MediaEvent::Moved`](crate::call::MediaEvent::Moved).
     MoveMedia {
         /// Whose.
         call: CallId,
@@ -105,7 +105,7 @@ pub enum Output {
         /// Whose audio it takes.
         from: CallId,
     },
-    /// Stop media; answered by [`MediaEvent::Finished`].
+    /// Stop media; answered by [`MediaEvent::Finished`](crate::call::MediaEvent::Finished).
     CloseMedia {
         /// Whose.
         call: CallId,

@@ -69,7 +69,7 @@ pub enum Incoming {
         at: Instant,
     },
     /// Something on a connection that is no proper message. If the end of it is not known either, the connection is
-    /// closed after [`Limits::linger`], which leaves time to reply.
+    /// closed after [`Limits::linger`](super::Limits::linger), which leaves time to reply.
     Malformed {
         /// Where it came from.
         source: Hop,

@@ -32,7 +32,7 @@ impl Phone {
         self.ask(|reply| Command::TransferAttended(call, other, reply)).await
     }
 
-    /// Sends a text (RFC 3428); [`News::MessageSent`] or [`News::MessageFailed`] with the id that is given tells what
+    /// Sends a text (RFC 3428); [`News::MessageSent`](super::News::MessageSent) or [`News::MessageFailed`](super::News::MessageFailed) with the id that is given tells what
     /// became of it.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Phone {
         self.ask(|reply| Command::Message(account, to, text.to_owned(), reply)).await
     }
 
-    /// Asks a peer by OPTIONS every so often whether it is there ([`News::Peer`]); the account's own server when absent.
+    /// Asks a peer by OPTIONS every so often whether it is there ([`News::Peer`](super::News::Peer)); the account's own server when absent.
     ///
     /// # Errors
     /// When the account does not exist, the target cannot be reached by SIP, or the phone has ended.
@@ -49,7 +49,7 @@ impl Phone {
         self.ask(|reply| Command::Watch(account, target, every, reply)).await
     }
 
-    /// Subscribes to the mailbox of an account (RFC 3842), each time for so long ([`News::Waiting`]).
+    /// Subscribes to the mailbox of an account (RFC 3842), each time for so long ([`News::Waiting`](super::News::Waiting)).
     ///
     /// # Errors
     /// When the account does not exist, its domain cannot be reached by SIP, or the phone has ended.

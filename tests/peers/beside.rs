@@ -281,3 +281,36 @@ fn commands_are_obeyed_and_wrong_ones_get_the_right_one() {
     assert_eq!((&ended["status"], &ended["ended_by"]), (&"completed".into(), &"local".into()), "{ended}");
     assert_eq!(phone.finish(SETUP).0, 0);
 }
+
+#[test]
+fn a_call_that_only_rings_is_answered_by_hand() {
+    if !installed("kamailio") {
+        return;
+    }
+    let kamailio = Kamailio::start();
+    let (ours, theirs) = (Home::new(), Home::new());
+    let aor = |user: &str| format!("sip:{user}@{}", kamailio.address);
+    let file = ours.path("config.toml");
+    let text = format!(
+        "[phone]\nbind = \"{}\"\n[defaults]\nsource = \"tone:500\"\nsink = \"null\"\n\
+         [account.cid]\naor = \"{}\"\non_call = \"ring\"\n",
+        address(),
+        aor("cid")
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut phone = ours.start_with_commands(&["run", "--config", file.to_str().unwrap()], "secret-cid");
+    phone.expect("registration.registered", SETUP);
+    let (bind, target) = (address().to_string(), aor("cid"));
+    let caller = ["call", &target, "--aor", &aor("ann"), "--bind", &bind, "--source", "tone:440", "--sink", "null"];
+    let mut caller = theirs.start(&caller, "secret-ann");
+    caller.expect("call.ringing", SETUP);
+    phone.expect("call.ringing", SETUP);
+    assert_eq!(phone.say("answer")["ok"], true);
+    caller.expect("call.answered", SETUP);
+    assert_eq!(phone.say("hangup")["ok"], true);
+    let ended = caller.expect("call.ended", SETUP)["call"].clone();
+    assert_eq!((&ended["status"], &ended["ended_by"]), (&"completed".into(), &"remote".into()), "{ended}");
+    assert_eq!(caller.finish(SETUP).0, 0);
+    assert_eq!(phone.say("quit")["ok"], true);
+    assert_eq!(phone.finish(SETUP).0, 0);
+}
