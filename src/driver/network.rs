@@ -124,17 +124,17 @@ mod tests {
         peer.write_all(OPTIONS).await.unwrap();
         let Some(Incoming::Message { source, .. }) = inbox.next().await else { panic!("no message") };
 
-        let mut engine = engine(1);
-        let account = engine.add_account(Account::new("sip:a@127.0.0.1".parse().unwrap()));
-        engine.register(Instant::ZERO, account).unwrap();
-        while let Some(output) = engine.poll_output() {
+        let mut ours = engine(1);
+        let account = ours.add_account(Account::new("sip:a@127.0.0.1".parse().unwrap()));
+        ours.register(Instant::ZERO, account).unwrap();
+        while let Some(output) = ours.poll_output() {
             if let Output::Resolve { id, .. } = output {
-                engine.handle_resolved(Instant::ZERO, id, Ok(vec![source]));
+                ours.handle_resolved(Instant::ZERO, id, Ok(vec![source]));
             }
         }
         seconds.store(200, Ordering::SeqCst);
         let later = Instant::at(Duration::from_secs(200));
-        Eye::open(Instant::ZERO).look(later, &transports, &mut engine);
+        Eye::open(Instant::ZERO).look(later, &transports, &mut ours);
         assert_eq!(transports.unused(), [source], "its host is our registrar");
 
         let mut nobody = engine(2);
