@@ -431,6 +431,8 @@ impl<F: FnMut(Happening)> Turn<F> {
             }
             // The sockets have answered a ping already.
             Incoming::KeepAlive { pong: false, .. } => {}
+            // We closed it and know; by now another one to the same peer may have taken its place.
+            Incoming::Failed { hop, why: Failure::Hangup, .. } => tracing::debug!(%hop, "a connection is closed"),
             Incoming::Failed { hop, why, .. } => {
                 tracing::debug!(%hop, %why, "a connection is gone");
                 self.fail(hop, why);

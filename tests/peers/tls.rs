@@ -65,7 +65,7 @@ fn registers_over_tls_with_the_authority_that_it_is_told_to_trust() {
     alice.expect("registration.unregistered", SETUP);
     assert_eq!(alice.finish(SETUP).0, 0);
     let log = house.kamailio.log();
-    assert!(log.contains("by tls expires 3600") && log.contains("transport=tls"), "{log}");
+    assert!(log.contains("by tls expires 600") && log.contains("transport=tls"), "{log}");
 }
 
 #[test]
