@@ -32,6 +32,7 @@ use crate::sip::identity::Presented;
 use crate::sip::message::Status;
 use crate::sip::public::PublicAddress;
 use crate::sip::registration;
+use crate::sip::timer::Deadlines;
 use crate::sip::wire::{Malformed, StreamItem};
 use crate::time::{Duration, Instant, Wall};
 pub use address::bare;
@@ -54,6 +55,7 @@ pub struct Config {
 pub struct Engine {
     agent: Agent,
     calls: BTreeMap<CallId, Call>,
+    deadlines: Deadlines<CallId>,
     by_session: HashMap<SessionId, CallId>,
     accounts: Vec<Account>,
     registrations: BTreeMap<AccountId, registration::State>,
@@ -74,6 +76,7 @@ impl Engine {
         Self {
             agent: Agent::new(config.agent, random.split()),
             calls: BTreeMap::new(),
+            deadlines: Deadlines::default(),
             by_session: HashMap::new(),
             accounts: Vec::new(),
             registrations: BTreeMap::new(),
@@ -282,16 +285,13 @@ impl Engine {
 
     /// When [`Engine::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let calls = self.calls.values().filter_map(Call::poll_timeout).min();
-        self.agent.poll_timeout().into_iter().chain(calls).min()
+        self.agent.poll_timeout().into_iter().chain(self.deadlines.first()).min()
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.agent.handle_timeout(now);
-        let due = |call: &Call| call.poll_timeout().is_some_and(|deadline| deadline <= now);
-        let calls: Vec<CallId> = self.calls.values().filter(|call| due(call)).map(Call::id).collect();
-        for call in calls {
+        while let Some(call) = self.deadlines.due(now) {
             self.step(now, call, |call, desk| call.handle_timeout(desk));
         }
         self.pump(now);
@@ -372,6 +372,7 @@ impl Engine {
             out: &mut out,
         });
         self.by_session.insert(session, id);
+        self.deadlines.change(id, None, call.poll_timeout());
         self.calls.insert(id, call);
         self.take(now, out);
     }
@@ -396,6 +397,7 @@ impl Engine {
 
     fn step(&mut self, now: Instant, id: CallId, step: impl FnOnce(&mut Call, &mut Desk<'_>)) {
         let Some(call) = self.calls.get_mut(&id) else { return };
+        let noted = call.poll_timeout();
         let mut out = VecDeque::new();
         step(
             call,
@@ -408,6 +410,7 @@ impl Engine {
                 out: &mut out,
             },
         );
+        self.deadlines.change(id, noted, call.poll_timeout());
         if call.is_ended() {
             let session = call.session();
             self.calls.remove(&id);
