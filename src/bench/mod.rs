@@ -1,3 +1,4 @@
 //! The bench: instruments that measure calls, and the network that is made bad on purpose for them.
 
 pub mod impair;
+pub mod marker;
