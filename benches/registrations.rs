@@ -34,7 +34,7 @@ fn serve(agent: &mut Agent, now: Instant) -> u64 {
                 agent.handle_datagram(now, hop(), &granted.to_bytes());
                 served += 1;
             }
-            Output::Event(_) | Output::Disconnect { .. } => {}
+            Output::Event(_) | Output::Disconnect { .. } | Output::Binding { .. } => {}
         }
     }
     served

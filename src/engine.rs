@@ -12,6 +12,7 @@
 mod address;
 mod explanation;
 mod hear;
+mod network;
 mod outside;
 mod transfer;
 mod vocabulary;
@@ -30,14 +31,12 @@ use crate::sip::guard::Counters;
 use crate::sip::hop::Hop;
 use crate::sip::identity::Presented;
 use crate::sip::message::Status;
-use crate::sip::public::PublicAddress;
 use crate::sip::registration;
 use crate::sip::timer::Deadlines;
 use crate::sip::wire::{Malformed, StreamItem};
 use crate::time::{Duration, Instant, Wall};
 pub use address::bare;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
 
 /// What an engine is told once.
 #[derive(Clone, Debug)]
@@ -248,29 +247,6 @@ impl Engine {
         self.pump(now);
     }
 
-    /// The peers that matter now, each with the address of ours that is in use for it.
-    pub fn peers(&self) -> BTreeMap<IpAddr, IpAddr> {
-        self.agent.peers()
-    }
-
-    /// Our address on the way to `remote` is another one now, or there is a way again, or there is none: registrations
-    /// are renewed, calls move.
-    pub fn handle_route(&mut self, now: Instant, remote: IpAddr, local: Option<IpAddr>) {
-        self.agent.handle_route(now, remote, local);
-        self.pump(now);
-    }
-
-    /// What the user says of our address.
-    pub fn set_public(&mut self, public: PublicAddress) {
-        self.agent.set_public(public);
-    }
-
-    /// A STUN server sees our UDP socket as `mapped`.
-    pub fn handle_mapped(&mut self, now: Instant, mapped: SocketAddr) {
-        self.agent.handle_mapped(now, mapped);
-        self.pump(now);
-    }
-
     /// The answer to [`Output::Resolve`], best hop first.
     pub fn handle_resolved(&mut self, now: Instant, id: ResolveId, found: Result<Vec<Hop>, ResolveError>) {
         self.agent.handle_resolved(now, id, found);
@@ -320,6 +296,7 @@ impl Engine {
                 agent::Output::Resolve { id, host, port, transport } => {
                     self.outputs.push_back(Output::Resolve { id, host, port, transport });
                 }
+                agent::Output::Binding { hop, id } => self.outputs.push_back(Output::Binding { hop, id }),
                 agent::Output::Disconnect { hop } => self.outputs.push_back(Output::Disconnect { hop }),
                 agent::Output::Event(event) => self.handle_event(now, event),
             }

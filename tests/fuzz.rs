@@ -8,6 +8,7 @@ mod shared;
 
 use sidetone::call::negotiate::fuzz_negotiation;
 use sidetone::media::fuzz;
+use sidetone::net::stun;
 use sidetone::random::Random;
 use sidetone::sdp::fuzz_sdp;
 use sidetone::sip::wire;
@@ -138,4 +139,22 @@ fn media_keeps_its_promises() {
         fuzz::rtcp(octets);
         fuzz::srtp(octets);
     });
+}
+
+#[test]
+fn stun_keeps_its_promises() {
+    let id = stun::TransactionId([7; 12]);
+    let own = [
+        stun::request(id),
+        stun::success(id, "192.0.2.1:5060".parse().unwrap()),
+        stun::success(id, "[2001:db8::1]:5060".parse().unwrap()),
+        // An error with its words, and a plain address without a checksum.
+        b"\x01\x11\0\x0C\x21\x12\xA4\x42abcdefghijkl\0\x09\0\x06\0\0\x04\x01no\0\0".to_vec(),
+        b"\x01\x01\0\x0C\x21\x12\xA4\x42abcdefghijkl\0\x01\0\x08\0\x01\x12\x34\xC0\0\x02\x01".to_vec(),
+    ];
+    for seed in &own {
+        assert!(stun::read(seed).is_some(), "a seed that is refused tries nothing: {seed:02x?}");
+    }
+    let own: Vec<&[u8]> = own.iter().map(Vec::as_slice).collect();
+    run("stun", &seeds(&own, &[]), stun::fuzz);
 }

@@ -1,7 +1,7 @@
 //! The signalling sockets over loopback.
 
 use bytes::Bytes;
-use sidetone::net::{BindConfig, BindError, Failure, Inbox, Incoming, Limits, Now, Transports};
+use sidetone::net::{BindConfig, BindError, Failure, Inbox, Incoming, Limits, Now, Transports, stun};
 use sidetone::sip::hop::{Hop, Transport};
 use sidetone::sip::message::{Message, Method};
 use sidetone::time::{Duration, Instant};
@@ -81,6 +81,65 @@ async fn datagrams_come_with_both_addresses() {
     let Some(Incoming::Datagram { source, bytes, .. }) = soon(a_inbox.next()).await else { panic!() };
     assert_eq!((source, &bytes[..]), (there[0], &b"to a"[..]));
     assert_eq!(a.traffic().datagrams, 2);
+}
+
+/// A socket for all addresses knows to which one a peer wrote, and answers from there: from another one, the peer would
+/// not take it.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_answer_leaves_from_the_address_that_was_asked() {
+    for (any, asked, asking) in [("0.0.0.0", "127.0.0.77", "127.0.0.78"), ("::", "::1", "::1")] {
+        let any: IpAddr = any.parse().unwrap();
+        let Ok((transports, mut inbox)) = Transports::bind(BindConfig::new(any, Some(0)), Now::new(|| AT)) else {
+            println!("skipped: no IPv6 on this machine");
+            continue;
+        };
+        let port = transports.local(Transport::Udp).unwrap().port();
+        let asked = SocketAddr::new(asked.parse().unwrap(), port);
+        let peer = UdpSocket::bind((asking.parse::<IpAddr>().unwrap(), 0)).await.unwrap();
+        // Only what comes from there arrives.
+        peer.connect(asked).await.unwrap();
+        peer.send(b"question").await.unwrap();
+        let Some(Incoming::Datagram { source, .. }) = soon(inbox.next()).await else { panic!() };
+        assert_eq!((source.local, source.remote), (asked, peer.local_addr().unwrap()));
+        transports.send(&source, Bytes::from_static(b"answer")).unwrap();
+        let mut buffer = [0; 16];
+        assert_eq!(soon(peer.recv(&mut buffer)).await.unwrap(), 6);
+        // An address that is ours no more does not keep a message from leaving.
+        let gone = Hop { local: "203.0.113.9:5060".parse().unwrap(), ..source };
+        if any.is_ipv4() {
+            let peer = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
+            transports.send(&Hop { remote: peer.local_addr().unwrap(), ..gone }, Bytes::from_static(b"late")).unwrap();
+            assert_eq!(soon(peer.recv(&mut buffer)).await.unwrap(), 4);
+        }
+    }
+}
+
+/// STUN and SIP share the port (RFC 5626 section 8): who asks is told, answers to a keep-alive are told, and the answer to
+/// a question of the sockets' own goes to whoever asked it.
+#[tokio::test]
+async fn stun_on_the_sip_port_is_kept_apart() {
+    let (a, mut a_inbox) = bind_with(Limits::default());
+    let (b, mut b_inbox) = bind_with(Limits::default());
+    let there = hop(&a, Transport::Udp, address(&b, Transport::Udp));
+    let id = stun::TransactionId([9; 12]);
+    a.send(&there, stun::request(id).into()).unwrap();
+    let Some(Incoming::Stun { source, message, .. }) = soon(b_inbox.next()).await else { panic!() };
+    assert_eq!((source.remote, message), (there.local, stun::Message::Request(id)));
+    b.send(&source, stun::success(id, source.remote).into()).unwrap();
+    let Some(Incoming::Stun { source, message, .. }) = soon(a_inbox.next()).await else { panic!() };
+    assert_eq!((source, message), (there, stun::Message::Response(id, stun::Reply::Mapped(there.local))));
+    let question = tokio::spawn({
+        let a = a.clone();
+        async move { a.public_address(there.remote, stun::TransactionId([8; 12]), Duration::from_secs(10)).await }
+    });
+    let Some(Incoming::Stun { source, message: stun::Message::Request(id), .. }) = soon(b_inbox.next()).await else {
+        panic!()
+    };
+    b.send(&source, stun::success(id, "203.0.113.1:4".parse().unwrap()).into()).unwrap();
+    assert_eq!(soon(question).await.unwrap(), Ok("203.0.113.1:4".parse().unwrap()));
+    b.send(&source, Bytes::from_static(b"SIP")).unwrap();
+    let Some(Incoming::Datagram { .. }) = soon(a_inbox.next()).await else { panic!("told twice") };
 }
 
 #[tokio::test]

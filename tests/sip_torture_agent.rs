@@ -45,7 +45,9 @@ fn feed(octets: &[u8]) -> Outcome {
                 }
                 Output::Event(Event::Incoming { .. }) => outcome.incoming += 1,
                 Output::Event(_) => outcome.other_events += 1,
-                Output::Resolve { .. } | Output::Disconnect { .. } => panic!("nothing is to be looked up or closed"),
+                Output::Resolve { .. } | Output::Disconnect { .. } | Output::Binding { .. } => {
+                    panic!("nothing is to be looked up, closed or kept alive")
+                }
             }
         }
         match agent.poll_timeout().filter(|due| *due <= until) {

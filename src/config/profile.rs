@@ -211,10 +211,13 @@ fn keepalive(reader: &Reader<'_>) -> Result<KeepAlive, ConfigError> {
     match reader.text("keepalive") {
         Ok(None) => Ok(KeepAlive::Standard),
         Ok(Some(word)) if word == "standard" => Ok(KeepAlive::Standard),
+        Ok(Some(word)) if word == "crlf" => Ok(KeepAlive::Crlf),
+        Ok(Some(word)) if word == "stun" => Ok(KeepAlive::Stun),
         Ok(Some(word)) if word == "off" => Ok(KeepAlive::Off),
         _ => {
             let every = reader.seconds("keepalive", 5.0..=3600.0, "25");
-            let fail = |_| reader.wrong("keepalive", "write standard, off, or seconds from 5 to 3600, such as 25");
+            let remedy = "write standard, crlf, stun, off, or seconds from 5 to 3600, such as 25";
+            let fail = |_| reader.wrong("keepalive", remedy);
             Ok(every.map_err(fail)?.map_or(KeepAlive::Standard, KeepAlive::Every))
         }
     }

@@ -85,7 +85,8 @@ pub struct Account {
     /// When a binding is refreshed, per cent of its lifetime; shortly before its end when absent.
     #[schemars(range(min = 10, max = 90))]
     pub refresh: Option<u8>,
-    /// What keeps the flow of a registration open: standard (RFC 5626), off, or seconds between CRLFs.
+    /// What keeps the flow of a registration open: standard (RFC 5626: CRLFs, and STUN over UDP where the registrar supports
+    /// outbound), crlf, stun, off, or the seconds between two of the standard ones.
     pub keepalive: Option<StringOrNumber>,
     /// How long one server may be silent before the next one is tried, seconds.
     #[schemars(range(min = 0.1, max = 32.0))]

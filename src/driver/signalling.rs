@@ -263,6 +263,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                         self.fail(hop, why);
                     }
                 }
+                Output::Binding { hop, id } => self.ask_binding(hop, id),
                 Output::Disconnect { hop } => self.signalling.transports.close(&hop),
                 Output::Resolve { id, host, port, transport } => {
                     let asked = (self.signalling.transports.resolver(), host, port, transport);
@@ -429,6 +430,7 @@ impl<F: FnMut(Happening)> Turn<F> {
             Incoming::KeepAlive { source, pong: true, .. } => {
                 engine.handle_stream_item(now, source, Ok(StreamItem::KeepAlivePong));
             }
+            Incoming::Stun { source, message, .. } => self.handle_stun(source, message),
             // The sockets have answered a ping already.
             Incoming::KeepAlive { pong: false, .. } => {}
             // We closed it and know; by now another one to the same peer may have taken its place.

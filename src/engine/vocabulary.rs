@@ -9,6 +9,7 @@ use crate::sip::agent::{self, AccountId, ResolveId};
 use crate::sip::header::Header;
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::identity::{NotE164, NotOurs};
+use crate::sip::keepalive::BindingId;
 use crate::sip::registration;
 use crate::sip::uri::{Host, Uri};
 use crate::time::Duration;
@@ -42,6 +43,14 @@ pub enum Output {
         hop: Hop,
         /// A whole message, or a keep-alive.
         bytes: Bytes,
+    },
+    /// Send a STUN Binding request from the SIP socket; what comes back goes to
+    /// [`Engine::handle_binding`](super::Engine::handle_binding).
+    Binding {
+        /// Where to.
+        hop: Hop,
+        /// Its transaction id.
+        id: BindingId,
     },
     /// Close the connection to this peer: it does not answer.
     Disconnect {

@@ -57,7 +57,10 @@ impl Loopback {
                         Err(_) => continue,
                     },
                     Incoming::Message { source, message, .. } => (source, *message),
-                    Incoming::Malformed { .. } | Incoming::KeepAlive { .. } | Incoming::Failed { .. } => continue,
+                    Incoming::Malformed { .. }
+                    | Incoming::KeepAlive { .. }
+                    | Incoming::Stun { .. }
+                    | Incoming::Failed { .. } => continue,
                 };
                 let sent = match message {
                     Message::Request(request) => domain.handle_request(now, source, request),

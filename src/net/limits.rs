@@ -32,6 +32,8 @@ pub struct Limits {
     pub message: Duration,
     /// How long a peer may take to read one message.
     pub write: Duration,
+    /// How long what was sent may stay unacknowledged by the peer's system (TCP_USER_TIMEOUT, RFC 5482; Linux only).
+    pub unacknowledged: Duration,
     /// How long a connection with octets that are not SIP stays, for the reply to be read.
     pub linger: Duration,
     /// The size of a message on a connection.
@@ -60,6 +62,8 @@ impl Default for Limits {
             // Whoever sent the first part of a message has given up on the answer by then: 64 * T1.
             message: Duration::from_secs(32),
             write: Duration::from_secs(32),
+            // Seven sendings of a segment: a network that loses some is not taken for a dead one.
+            unacknowledged: Duration::from_secs(20),
             linger: Duration::from_secs(1),
             stream: wire::Limits::default(),
         }

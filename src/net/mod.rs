@@ -4,6 +4,7 @@
 
 mod bind;
 mod connections;
+mod destination;
 mod failure;
 mod interfaces;
 mod limits;

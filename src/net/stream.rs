@@ -103,6 +103,7 @@ impl Task {
     async fn converse(&mut self, stream: TcpStream) -> Failure {
         // A message is written at once and shall leave at once.
         let _ = stream.set_nodelay(true);
+        tcp::limit_silence(&stream, self.shared.limits.unacknowledged);
         if !self.progress.hop.transport.secure() {
             let (reader, writer) = stream.into_split();
             return self.serve(reader, writer).await;

@@ -81,3 +81,15 @@ pub(super) async fn connect(from: SocketAddr, remote: SocketAddr, patience: Dura
     };
     timeout(patience, connecting).await.map_err(|_| Failure::TimedOut)?.map_err(Into::into)
 }
+
+/// Has the system end a connection on which nothing is acknowledged for `patience`: a far end that vanished without a
+/// word is noticed with the next thing that is sent, and not after a quarter of an hour (RFC 1122 section 4.2.3.5).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn limit_silence(stream: &TcpStream, patience: Duration) {
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(patience)) {
+        tracing::debug!(%error, "a vanished far end will be noticed late");
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn limit_silence(_: &TcpStream, _: Duration) {}

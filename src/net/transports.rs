@@ -11,7 +11,7 @@ use super::connections::Connections;
 use super::failure::Failure;
 use super::limits::{Counters, Traffic};
 use super::resolve::Resolver;
-use super::stun::{Questions, StunError, TransactionId};
+use super::stun::{self, Questions, StunError, TransactionId};
 use super::udp;
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::message::Message;
@@ -85,6 +85,16 @@ pub enum Incoming {
         source: Hop,
         /// Is it the answer to a ping that was sent?
         pong: bool,
+        /// When it arrived.
+        at: Instant,
+    },
+    /// STUN on the SIP socket (RFC 5626 section 8): who asks how we see him, or an answer to what was sent by
+    /// [`Transports::send`].
+    Stun {
+        /// Where it came from.
+        source: Hop,
+        /// What it says.
+        message: stun::Message,
         /// When it arrived.
         at: Instant,
     },
@@ -174,7 +184,7 @@ impl Transports {
         match hop.transport {
             Transport::Udp => {
                 let socket = self.sockets.datagram_socket(hop).ok_or(off)?;
-                udp::send(socket, &self.sockets.counters, hop.remote, &bytes)
+                udp::send(socket, &self.sockets.counters, (hop.local.ip(), hop.remote), &bytes)
             }
             Transport::Tcp | Transport::Tls => self.sockets.connections.as_ref().ok_or(off)?.send(hop, bytes),
         }
@@ -201,7 +211,7 @@ impl Transports {
         let hop = Hop { transport: Transport::Udp, local: server, remote: server };
         let socket = self.sockets.datagram_socket(&hop).filter(|_| self.bound().local(Transport::Udp).is_some());
         let off = || StunError::Unreachable { server, reason: "UDP is switched off".into() };
-        let socket = socket.ok_or_else(off)?;
+        let (_, socket) = socket.ok_or_else(off)?;
         let send = |octets: &[u8]| socket.send_to(octets, server).map(|_| ());
         self.sockets.questions.ask(server, id, patience, send).await
     }
@@ -235,11 +245,11 @@ impl Transports {
 
 impl Sockets {
     /// The socket that our address on `hop` belongs to.
-    fn datagram_socket(&self, hop: &Hop) -> Option<&UdpSocket> {
+    fn datagram_socket(&self, hop: &Hop) -> Option<&(SocketAddr, UdpSocket)> {
         let family = || self.udp.iter().filter(|(bound, _)| bound.is_ipv4() == hop.remote.is_ipv4());
         let exact = family().find(|(bound, _)| bound.ip() == hop.local.ip());
         let any = || family().find(|(bound, _)| bound.ip().is_unspecified());
-        exact.or_else(any).or_else(|| family().next()).or(self.udp.first()).map(|(_, socket)| socket)
+        exact.or_else(any).or_else(|| family().next()).or(self.udp.first())
     }
 }
 

@@ -1,5 +1,6 @@
 //! SIP over UDP (RFC 3261 section 18): one socket.
 
+use super::destination;
 use super::failure::Failure;
 use super::interfaces::Routes;
 use super::limits::Counters;
@@ -9,9 +10,10 @@ use crate::sip::hop::{Hop, Transport};
 use bytes::Bytes;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
@@ -47,20 +49,30 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<Ends> {
     socket.bind(&SockAddr::from(address))?;
     let sending: std::net::UdpSocket = socket.into();
     let bound = sending.local_addr()?;
+    if bound.ip().is_unspecified()
+        && let Err(error) = destination::learn(&sending, bound)
+    {
+        tracing::debug!(%error, "answers leave from the address on the route");
+    }
     Ok(Ends { receiving: UdpSocket::from_std(sending.try_clone()?)?, sending, bound })
 }
 
-/// Sends one datagram. One that finds the buffer of the system full is lost, as datagrams may be.
+/// Sends one datagram, from `local` where the socket has more addresses than one. One that finds the buffer of the system
+/// full is lost, as datagrams may be.
 pub(super) fn send(
-    socket: &std::net::UdpSocket,
+    (bound, socket): &(SocketAddr, std::net::UdpSocket),
     counters: &Counters,
-    remote: SocketAddr,
+    (local, remote): (IpAddr, SocketAddr),
     bytes: &[u8],
 ) -> Result<(), Failure> {
     if bytes.len() > LONGEST {
         return Err(Failure::TooLong);
     }
-    match socket.send_to(bytes, remote) {
+    let sent = match bound.ip().is_unspecified() && !local.is_unspecified() {
+        true => destination::send(socket, local, remote, bytes),
+        false => socket.send_to(bytes, remote),
+    };
+    match sent {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             counters.unsent_datagrams.fetch_add(1, Relaxed);
@@ -85,7 +97,8 @@ pub(super) async fn receive(
     let mut buffer = vec![0; LONGEST];
     let mut errors = 0;
     while !inbox.is_closed() {
-        let (length, remote) = match socket.recv_from(&mut buffer).await {
+        let received = socket.async_io(Interest::READABLE, || destination::receive(&socket, &mut buffer)).await;
+        let (length, remote, told) = match received {
             Ok(received) => received,
             // What a peer's ICMP says about an earlier datagram; some systems report it here.
             Err(error) if errors < ERRORS => {
@@ -102,17 +115,16 @@ pub(super) async fn receive(
         errors = 0;
         let at = now.read();
         counters.datagrams.fetch_add(1, Relaxed);
-        let Some(local) = routes.local(at, remote) else {
+        let Some(local) = told.or_else(|| routes.local(at, remote)) else {
             counters.dropped_datagrams.fetch_add(1, Relaxed);
             continue;
         };
         let source = Hop { transport: Transport::Udp, local: SocketAddr::new(local, bound.port()), remote };
         let bytes = buffer.get(..length).unwrap_or_default();
-        if is_stun(bytes) {
-            questions.arrived(remote, bytes);
-            continue;
-        }
-        let incoming = if is_keep_alive(bytes) {
+        let incoming = if is_stun(bytes) {
+            let Some(message) = questions.arrived(remote, bytes) else { continue };
+            Incoming::Stun { source, message, at }
+        } else if is_keep_alive(bytes) {
             Incoming::KeepAlive { source, pong: false, at }
         } else {
             Incoming::Datagram { source, bytes: Bytes::copy_from_slice(bytes), at }
@@ -142,12 +154,14 @@ mod tests {
     #[tokio::test]
     async fn what_no_datagram_can_carry_is_refused() {
         let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let (socket, to) = (socket.sending, socket.bound);
+        let (local, to) = (socket.bound.ip(), socket.bound);
+        let socket = (socket.bound, socket.sending);
         let counters = Counters::default();
-        assert_eq!(send(&socket, &counters, to, &vec![b'x'; 70_000]), Err(Failure::TooLong));
-        assert_eq!(send(&socket, &counters, to, &vec![b'x'; 65_530]), Err(Failure::TooLong));
-        assert_eq!(send(&socket, &counters, to, b"x"), Ok(()));
+        let send = |to: SocketAddr, bytes: &[u8]| send(&socket, &counters, (local, to), bytes);
+        assert_eq!(send(to, &vec![b'x'; 70_000]), Err(Failure::TooLong));
+        assert_eq!(send(to, &vec![b'x'; 65_530]), Err(Failure::TooLong));
+        assert_eq!(send(to, b"x"), Ok(()));
         let far = "192.0.2.1:5060".parse().unwrap();
-        assert!(matches!(send(&socket, &counters, far, b"x"), Err(Failure::Unreachable(_))));
+        assert!(matches!(send(far, b"x"), Err(Failure::Unreachable(_))));
     }
 }

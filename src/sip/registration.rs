@@ -318,6 +318,11 @@ impl Registration {
         self.config.route.first().map_or(&self.config.registrar, |route| &route.uri)
     }
 
+    /// Does the registrar keep our flow (RFC 5626 section 6)? Then it answers keep-alives too (section 4.4).
+    pub fn keeps_flow(&self) -> bool {
+        self.outbound == Outbound::Agreed
+    }
+
     /// The Service-Route that the registrar gave us for our requests (RFC 3608).
     pub fn service_route(&self) -> &[NameAddr] {
         &self.service_route

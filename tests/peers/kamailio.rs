@@ -95,6 +95,10 @@ const MODULES: &str = r#"loadmodule "rtpengine.so"
 modparam("rtpengine", "rtpengine_sock", "udp:@CONTROL@")
 "#;
 
+const OUTBOUND: &str = r#"loadmodule "stun.so"
+modparam("registrar", "outbound_mode", 1)
+"#;
+
 impl Kamailio {
     /// Starts one that challenges with MD5.
     pub fn start() -> Self {
@@ -111,6 +115,11 @@ impl Kamailio {
         Self::with("MD5", Some(RtpEngine::start()), None)
     }
 
+    /// Starts one that keeps flows (RFC 5626), and speaks STUN where it speaks SIP.
+    pub fn with_outbound() -> Self {
+        Self::with_modules("MD5", None, None, OUTBOUND)
+    }
+
     /// The media relay.
     pub fn media(&mut self) -> &mut RtpEngine {
         self.media.as_mut().expect("a media relay")
@@ -122,6 +131,10 @@ impl Kamailio {
     }
 
     fn with(algorithm: &str, media: Option<RtpEngine>, tls: Option<(&Path, &Path)>) -> Self {
+        Self::with_modules(algorithm, media, tls, "")
+    }
+
+    fn with_modules(algorithm: &str, media: Option<RtpEngine>, tls: Option<(&Path, &Path)>, more: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let ip = address();
         let address = SocketAddr::new(ip, free_port(ip));
@@ -147,7 +160,7 @@ impl Kamailio {
         let text = text
             .replace("@RELAY@", relay)
             .replace("@RELAY_BACK@", back)
-            .replace("@MODULES@", &modules.unwrap_or_default());
+            .replace("@MODULES@", &(modules.unwrap_or_default() + more));
         fs::write(&config, text).unwrap();
         let mut command = Command::new("kamailio");
         command.arg("-DD").arg("-f").arg(&config);

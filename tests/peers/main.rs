@@ -10,6 +10,7 @@ mod baresip;
 mod beside;
 mod digits;
 mod doctor;
+mod flows;
 mod inbound;
 mod kamailio;
 mod outbound;

@@ -10,3 +10,4 @@ mod phone;
 mod recovery;
 mod registrar;
 mod servers;
+mod silence;

@@ -69,6 +69,19 @@ impl Network {
         self.inside(&["route", "replace", "default", "via", &self.here()]);
     }
 
+    /// Our end of the wire: up or down. The phone keeps its address and routes.
+    pub fn wire(&self, state: &str) {
+        assert!(run("ip", &["link", "set", &self.wire, state]), "{} {state}", self.wire);
+    }
+
+    /// Whatever leaves `from` here for the phone is lost from now on, or (`lost` false) arrives again.
+    pub fn lose(&self, from: &str, lost: bool) {
+        let phone = format!("{}/24", self.there(0));
+        let verb = if lost { "add" } else { "del" };
+        let rule = ["rule", verb, "from", from, "to", &phone, "priority", "7", "blackhole"];
+        assert!(run("ip", &rule), "ip {}", rule.join(" "));
+    }
+
     /// `ip ARGUMENTS` where the phone is.
     pub fn inside(&self, arguments: &[&str]) {
         let mut all = vec!["-n", self.name.as_str()];
@@ -79,6 +92,10 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
+        // A test that failed may have left rules.
+        for from in [self.here(), self.far()] {
+            while run("ip", &["rule", "del", "from", &from, "to", &format!("{}/24", self.there(0)), "blackhole"]) {}
+        }
         // The interfaces go with it.
         run("ip", &["netns", "del", &self.name]);
         run("ip", &["link", "del", &self.wire]);

@@ -88,3 +88,34 @@ fn a_call_takes_the_server_that_is_there() {
     assert!(completed(&ended), "{ended:#}");
     assert!(completed(&bob.expect("call.ended", SOON, |_| true)));
 }
+
+/// The first server is busy for a while: the registration goes to the second one, and back when its time is over.
+#[test]
+fn a_registration_returns_to_the_first_server_when_it_serves_again() {
+    if !dnsmasq::installed() {
+        return;
+    }
+    let first = Registrar::start("127.0.0.61:0".parse().unwrap(), 8);
+    let second = Registrar::start("127.0.0.62:0".parse().unwrap(), 8);
+    first.be_busy(true);
+    let names = domain("udp", first.address.port(), second.address.port());
+    let (home, server) = (tempfile::tempdir().unwrap(), names.address.to_string());
+    let arguments = ["register", "--aor", "sip:alice@carrier.test", "--dns-server", &server];
+    let mut phone = Phone::start(None, home.path(), &arguments);
+    phone.expect("registration.registered", SOON, |_| true);
+    assert_eq!((first.contacts().len(), second.contacts().len()), (0, 1));
+    first.be_busy(false);
+    let begin = Instant::now();
+    // It was busy for three seconds (Retry-After); the next refresh is before eight.
+    while first.contacts().is_empty() {
+        assert!(begin.elapsed() < SOON, "it does not come back: {:?}", second.contacts());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    println!("back at the first server after {:?}", begin.elapsed());
+    assert!(begin.elapsed() > Duration::from_secs(3), "not before the server wanted it");
+    let there = first.contacts().len();
+    while first.contacts().len() < there + 1 {
+        assert!(begin.elapsed() < SOON + SOON, "it does not stay");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -9,6 +9,7 @@ mod endings;
 mod fail_over;
 mod flows;
 mod forks;
+mod keepalive;
 mod letter;
 mod outside;
 mod peer;

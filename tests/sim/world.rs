@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use sidetone::random::Random;
 use sidetone::sip::agent::{Agent, AgentConfig, Event, Output, ResolveError, SessionId};
 use sidetone::sip::hop::{Hop, Transport};
+use sidetone::sip::keepalive::BindingId;
 use sidetone::sip::message::{Message, Method, Status};
 use sidetone::sip::wire::{StreamItem, parse_datagram};
 use sidetone::time::{Duration, Instant};
@@ -19,6 +20,8 @@ pub struct Place {
     pub agent: Agent,
     pub address: SocketAddr,
     pub events: VecDeque<Event>,
+    /// The STUN requests of its keep-alives that wait for an answer.
+    pub bindings: VecDeque<(Instant, Hop, BindingId)>,
 }
 
 /// A message on its way.
@@ -105,7 +108,12 @@ impl World {
     pub fn agent(&mut self, address: &str, config: AgentConfig) -> Node {
         let random = self.random.split();
         let address = address.parse().unwrap();
-        self.places.push(Place { agent: Agent::new(config, random), address, events: VecDeque::new() });
+        self.places.push(Place {
+            agent: Agent::new(config, random),
+            address,
+            events: VecDeque::new(),
+            bindings: VecDeque::new(),
+        });
         Node(self.places.len() - 1)
     }
 
@@ -250,6 +258,7 @@ impl World {
             match place.agent.poll_output() {
                 None => return,
                 Some(Output::Event(event)) => place.events.push_back(event),
+                Some(Output::Binding { hop, id }) => place.bindings.push_back((self.now, hop, id)),
                 Some(Output::Disconnect { .. }) => {}
                 Some(Output::Transmit { hop, bytes }) => {
                     assert!(!hop.local.ip().is_unspecified());

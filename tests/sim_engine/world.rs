@@ -341,7 +341,11 @@ impl World {
                     }
                 }
                 Output::Call(event) => place.events.push((self.now, event)),
-                Output::Disconnect { .. } | Output::Registration(_) | Output::Aside(_) | Output::Inherit { .. } => {}
+                Output::Disconnect { .. }
+                | Output::Binding { .. }
+                | Output::Registration(_)
+                | Output::Aside(_)
+                | Output::Inherit { .. } => {}
             }
         }
     }

@@ -5,13 +5,14 @@
 //!  RTP socket ── before its call is offered ────▶ server ──▶ Seen::Media
 //! ```
 
-use super::{Happening, Turn};
+use super::{Happening, Signalling, Turn};
 use crate::call::{CallId, MediaEvent};
 use crate::driver::recording;
 use crate::net::Transports;
 use crate::net::stun::{self, StunError, TransactionId};
 use crate::random::Random;
-use crate::sip::hop::Transport;
+use crate::sip::hop::{Hop, Transport};
+use crate::sip::keepalive::BindingId;
 use crate::time::Duration;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use tokio::sync::mpsc;
@@ -149,6 +150,35 @@ impl<F: FnMut(Happening)> Turn<F> {
                 self.signalling.engine.handle_mapped(now, mapped);
             }
             Seen::Media(call, address) => self.bring(call, MediaEvent::Opened(address)),
+        }
+    }
+
+    /// Asks the far side of a flow how it sees us.
+    pub(super) fn ask_binding(&mut self, hop: Hop, id: BindingId) {
+        let request = stun::request(TransactionId(id.0));
+        if let Err(why) = self.signalling.transports.send(&hop, request.into()) {
+            tracing::debug!(%hop, %why, "a keep-alive could not be sent");
+        }
+    }
+
+    /// STUN came on the SIP socket.
+    pub(super) fn handle_stun(&mut self, source: Hop, message: stun::Message) {
+        let now = self.now();
+        let Signalling { engine, transports, .. } = &mut self.signalling;
+        match message {
+            stun::Message::Response(id, reply) => {
+                let mapped = match reply {
+                    stun::Reply::Mapped(mapped) => Some(mapped),
+                    stun::Reply::Refused { .. } => None,
+                };
+                tracing::debug!(%source, ?mapped, "a keep-alive was answered");
+                engine.handle_binding(now, source, BindingId(id.0), mapped);
+            }
+            // Strangers learn nothing, not even that somebody is here.
+            stun::Message::Request(_) if !engine.serves_bindings(source.remote.ip()) => {}
+            stun::Message::Request(id) => {
+                let _ = transports.send(&source, stun::success(id, source.remote).into());
+            }
         }
     }
 

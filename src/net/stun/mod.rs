@@ -3,12 +3,15 @@
 //! ```text
 //!  Questions ── ask ──▶ request ──▶ SIP socket ──▶ server      (retransmitted)
 //!      ▲── arrived ◀── datagram that is STUN ◀──┘
+//!                └─▶ what answers no question: Incoming::Stun (keep-alives of flows, and who asks us)
 //!  ask_from ── the same for a socket that nobody else reads, such as an RTP port before its call
 //! ```
 
+mod fuzz;
 mod message;
 
-pub use message::{Reply, TransactionId, is_stun, request, response};
+pub use fuzz::fuzz;
+pub use message::{Message, Reply, TransactionId, is_stun, read, request, response, success};
 
 use crate::time::Duration;
 use std::collections::HashMap;
@@ -88,16 +91,21 @@ impl Questions {
         converse(server, id, patience, send, answer).await
     }
 
-    /// A datagram that is STUN came from `source`.
-    pub(super) fn arrived(&self, source: SocketAddr, bytes: &[u8]) {
-        let Some((id, reply)) = response(bytes) else { return };
+    /// A datagram that is STUN came from `source`; gives back what answers none of these questions.
+    pub(super) fn arrived(&self, source: SocketAddr, bytes: &[u8]) -> Option<Message> {
+        let (id, reply) = match read(bytes)? {
+            Message::Response(id, reply) => (id, reply),
+            request => return Some(request),
+        };
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // From somebody else, it is not the answer even with the right number.
         if open.get(&id).is_some_and(|(server, _)| *server == source)
             && let Some((_, waiting)) = open.remove(&id)
         {
             let _ = waiting.send(reply);
+            return None;
         }
+        Some(Message::Response(id, reply))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::random::Random;
 use crate::sip::guard::{Admission, Guard};
 use crate::sip::header::{Headers, Name};
 use crate::sip::hop::Hop;
-use crate::sip::keepalive::KeepAlives;
+use crate::sip::keepalive::{BindingId, KeepAlives};
 use crate::sip::message::{Message, Method, Request, Response};
 use crate::sip::name_addr::NameAddr;
 use crate::sip::public::PublicAddress;
@@ -136,6 +136,11 @@ impl Exchange {
     /// Sends octets that belong to no transaction: a repeated ACK, a stateless response, a keep-alive.
     pub(crate) fn transmit(&mut self, hop: Hop, bytes: Bytes) {
         self.outputs.push_back(Output::Transmit { hop, bytes });
+    }
+
+    /// Asks how the far side of `hop` sees us.
+    pub(crate) fn ask_binding(&mut self, hop: Hop, id: BindingId) {
+        self.outputs.push_back(Output::Binding { hop, id });
     }
 
     /// Asks the driver to close the connection to `hop.remote`.

@@ -82,8 +82,10 @@ impl Exchange {
     pub(super) fn settle_home(&mut self, now: Instant, account: AccountId, hop: Hop) {
         let Some(line) = self.accounts.get_mut(account) else { return };
         let old = line.home.replace(hop).filter(|old| *old != hop);
-        let mut ahead = line.listed.iter().take_while(|other| other.remote != hop.remote);
-        line.detour = ahead.any(|other| self.penalties.holds(now, *other));
+        let mut ahead = line.listed.iter().take_while(|other| other.remote != hop.remote).peekable();
+        // A refresh on the same way leaves it a detour, though the penalty of those before may be over by now.
+        let still = line.detour && old.is_none() && ahead.peek().is_some();
+        line.detour = still || ahead.any(|other| self.penalties.holds(now, *other));
         if let Some(old) = old {
             self.keepalives.forget(old);
         }

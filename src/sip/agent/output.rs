@@ -10,6 +10,7 @@ use super::outside::News;
 use crate::sip::guard::Admission;
 use crate::sip::header::Headers;
 use crate::sip::hop::{Hop, Transport};
+use crate::sip::keepalive::BindingId;
 use crate::sip::message::{Method, Status};
 use crate::sip::name_addr::NameAddr;
 use crate::sip::registration;
@@ -44,6 +45,14 @@ pub enum Output {
         hop: Hop,
         /// A whole message, or a keep-alive.
         bytes: Bytes,
+    },
+    /// Send a STUN Binding request from the SIP socket to `hop.remote`; what comes back goes to
+    /// [`Agent::handle_binding`](super::Agent::handle_binding).
+    Binding {
+        /// Where to.
+        hop: Hop,
+        /// Its transaction id.
+        id: BindingId,
     },
     /// Close the connection to `hop.remote`: the peer no longer answers on it.
     Disconnect {

@@ -87,11 +87,16 @@ pub enum DtmfWay {
 /// What keeps the flow of a registration open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeepAlive {
-    /// CRLFs in the rhythm of RFC 5626 ([`crate::sip::keepalive`]).
+    /// What RFC 5626 says, in its rhythm ([`crate::sip::keepalive`]): CRLFs on connections; over UDP STUN where the
+    /// registrar supports outbound, else CRLFs.
     #[default]
     Standard,
-    /// CRLFs at least that often.
+    /// The same, at least that often.
     Every(Duration),
+    /// CRLFs, also over UDP.
+    Crlf,
+    /// STUN over UDP, whatever the registrar says; CRLFs if it never answers.
+    Stun,
     /// Nothing.
     Off,
 }

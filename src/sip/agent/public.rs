@@ -3,6 +3,7 @@
 use super::Agent;
 use super::output::SessionId;
 use crate::sip::hop::Hop;
+use crate::sip::keepalive::BindingId;
 use crate::sip::public::PublicAddress;
 use crate::sip::registration;
 use crate::time::Instant;
@@ -28,6 +29,18 @@ impl Agent {
             }
         }
         self.settle_news(now);
+    }
+
+    /// The answer to a Binding request of a keep-alive: how the far side sees us, or nothing where it does not tell.
+    pub fn handle_binding(&mut self, now: Instant, source: Hop, id: BindingId, mapped: Option<SocketAddr>) {
+        self.exchange.keepalives.handle_binding(now, source, id, mapped);
+        self.keep_alive(now);
+        self.settle_news(now);
+    }
+
+    /// May `ip` ask how we see it: is it a server of an account of ours?
+    pub fn serves_bindings(&self, ip: IpAddr) -> bool {
+        self.exchange.accounts.knows(ip)
     }
 
     /// The address to show in the SDP of a session whose messages take `hop`: that of our Contact there.

@@ -8,12 +8,13 @@ use super::sent::{Purpose, Sent};
 use super::{Agent, Errand, Exchange, push_allow};
 use crate::sip::header::{Headers, Name};
 use crate::sip::hop::{Hop, Transport};
-use crate::sip::keepalive;
+use crate::sip::keepalive::{self, Technique};
 use crate::sip::message::{Response, Status};
 use crate::sip::registration::{Config, Failure, Output, Registration, State};
 use crate::sip::transaction::ClientId;
 use crate::sip::uri::{SipUri, Uri};
 use crate::time::{Duration, Instant};
+use std::net::SocketAddr;
 
 /// How long the ways to a registrar are used without a new look: for the steps of one attempt. The next refresh asks
 /// again, so that a changed DNS is followed within the lifetimes of its answers.
@@ -105,10 +106,15 @@ impl Agent {
 
     /// A connection broke: who was registered by it does so again at once (RFC 5626 section 4.4.1).
     pub(super) fn flow_lost(&mut self, now: Instant, hop: Hop) {
-        let same = |way: &Hop| way.transport == hop.transport && way.remote == hop.remote;
-        if hop.transport == Transport::Udp {
-            return;
+        // A datagram that comes back says little: the next one may arrive.
+        if hop.transport != Transport::Udp {
+            self.flow_failed(now, hop);
         }
+    }
+
+    /// The far end of a flow is gone.
+    fn flow_failed(&mut self, now: Instant, hop: Hop) {
+        let same = |way: &Hop| way.transport == hop.transport && way.remote == hop.remote;
         for id in self.exchange.accounts.ids() {
             let Some(line) = self.exchange.accounts.get_mut(id) else { continue };
             let registered = matches!(line.state(), State::Registered { .. });
@@ -129,11 +135,29 @@ impl Agent {
         while let Some(output) = self.exchange.keepalives.poll_output() {
             match output {
                 keepalive::Output::Ping(hop) => self.exchange.transmit(hop, keepalive::PING.into()),
+                keepalive::Output::Binding(hop, id) => self.exchange.ask_binding(hop, id),
                 keepalive::Output::Dead(hop) => {
                     self.exchange.disconnect(hop);
                     self.exchange.transport_error(now, hop);
-                    self.flow_lost(now, hop);
+                    // It was silent: whoever else can serve comes first.
+                    self.exchange.penalties.punish(now, hop, None);
+                    self.flow_failed(now, hop);
                 }
+                keepalive::Output::Moved(hop, mapped) => self.flow_moved(now, hop, mapped),
+            }
+        }
+    }
+
+    /// The far side of `hop` sees us elsewhere than before: who is registered by it registers its new contact at once
+    /// (RFC 5626 section 4.4.2).
+    fn flow_moved(&mut self, now: Instant, hop: Hop, mapped: SocketAddr) {
+        for id in self.exchange.accounts.ids() {
+            let Some(line) = self.exchange.accounts.get(id) else { continue };
+            if line.home == Some(hop) && matches!(line.state(), State::Registered { .. }) {
+                self.drive_registration(now, id, |registration| {
+                    registration.moved(hop, mapped);
+                    registration.register(now);
+                });
             }
         }
     }
@@ -266,7 +290,13 @@ impl Exchange {
             && self.config.keepalive
             && wanted != KeepAlive::Off
         {
-            self.keepalives.watch(now, hop, expires, timer);
+            let answers = timer.is_some() || line.registration.as_ref().is_some_and(Registration::keeps_flow);
+            let technique = match wanted {
+                KeepAlive::Standard | KeepAlive::Every(_) if answers => Technique::Stun,
+                KeepAlive::Standard | KeepAlive::Every(_) | KeepAlive::Crlf | KeepAlive::Off => Technique::Crlf,
+                KeepAlive::Stun => Technique::Stun,
+            };
+            self.keepalives.watch(now, hop, expires, technique, timer);
             if let KeepAlive::Every(interval) = wanted {
                 self.keepalives.hasten(now, hop, interval);
             }

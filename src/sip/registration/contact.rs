@@ -65,6 +65,11 @@ impl Registration {
         self.learned = told.then_some(Learned { hop, address });
     }
 
+    /// The far side of `hop` sees us at `address` now.
+    pub fn moved(&mut self, hop: Hop, address: SocketAddr) {
+        self.learned = Some(Learned { hop, address });
+    }
+
     /// What others than the registrar say of our address.
     pub fn set_public(&mut self, public: PublicAddress) {
         self.public = public;

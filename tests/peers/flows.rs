@@ -1,0 +1,119 @@
+//! Flows that Kamailio keeps (RFC 5626): its STUN on the SIP port, and a translator in between that forgets us.
+
+use crate::kamailio::Kamailio;
+use crate::process::{address, eventually, installed};
+use crate::sidetone::{Home, Sidetone};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const SETUP: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(10);
+
+/// An address translator for one phone: what arrives at `inside` leaves from a port outside, and what comes back there
+/// goes to the phone.
+struct Translator {
+    inside: SocketAddr,
+    forget: Arc<AtomicBool>,
+    over: Arc<AtomicBool>,
+    /// Binding requests that went through.
+    bindings: Arc<AtomicUsize>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Translator {
+    fn start(server: SocketAddr) -> Self {
+        let socket = |ip| {
+            let socket = UdpSocket::bind((ip, 0)).unwrap();
+            socket.set_read_timeout(Some(LOOK)).unwrap();
+            socket
+        };
+        let (ip, outer) = (address(), address());
+        let (inner, mut outside) = (socket(ip), socket(outer));
+        let inside = inner.local_addr().unwrap();
+        let (forget, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let bindings = Arc::new(AtomicUsize::new(0));
+        let (lost, end, asked) = (Arc::clone(&forget), Arc::clone(&over), Arc::clone(&bindings));
+        let thread = std::thread::spawn(move || {
+            let (mut buffer, mut phone) = ([0; 65_536], None);
+            while !end.load(Ordering::Relaxed) {
+                if lost.swap(false, Ordering::Relaxed) {
+                    outside = socket(outer);
+                }
+                if let Ok((length, from)) = inner.recv_from(&mut buffer) {
+                    phone = Some(from);
+                    asked.fetch_add(usize::from(buffer.starts_with(&[0, 1])), Ordering::Relaxed);
+                    let _ = outside.send_to(&buffer[..length], server);
+                }
+                if let (Ok((length, _)), Some(phone)) = (outside.recv_from(&mut buffer), phone) {
+                    let _ = inner.send_to(&buffer[..length], phone);
+                }
+            }
+        });
+        Self { inside, forget, over, bindings, thread: Some(thread) }
+    }
+}
+
+impl Drop for Translator {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Registers alice from a configuration with these lines; the domain is that of `kamailio`.
+fn registers(home: &Home, kamailio: &Kamailio, lines: &str) -> Sidetone {
+    let file = home.path("config.toml");
+    let aor = format!("sip:alice@{}", kamailio.address);
+    std::fs::write(&file, format!("[account.a]\naor = \"{aor}\"\n{lines}")).unwrap();
+    let bind = address().to_string();
+    home.start(&["register", "--config", file.to_str().unwrap(), "--bind", &bind], "secret-alice")
+}
+
+/// Kamailio answers STUN where it answers SIP; when the translator forgets us, its answer shows another address, and the
+/// contact is registered anew at once, long before the refresh.
+#[test]
+fn kamailio_tells_by_stun_that_a_translator_has_forgotten_us() {
+    if !installed("kamailio") {
+        return;
+    }
+    let kamailio = Kamailio::with_outbound();
+    let translator = Translator::start(kamailio.address);
+    let home = Home::new();
+    let lines = format!("transport = \"udp\"\noutbound_proxy = \"{}\"\nkeepalive = 5\n", translator.inside);
+    let mut phone = registers(&home, &kamailio, &lines);
+    let first = phone.expect("registration.registered", SETUP);
+    assert!(kamailio.log().contains("reg-id=1"), "{}", kamailio.log());
+    let asked = || translator.bindings.load(Ordering::Relaxed);
+    assert!(eventually(SETUP, || asked() >= 2), "the flow is not kept alive by STUN: {}", asked());
+    translator.forget.store(true, Ordering::Relaxed);
+    let second = phone.expect("registration.registered", SETUP);
+    println!("{} became {}", first["contact"], second["contact"]);
+    assert_ne!(first["contact"], second["contact"]);
+    let contact = second["contact"].as_str().unwrap();
+    let place = contact.rsplit('@').next().unwrap();
+    assert!(kamailio.log().lines().any(|line| line.contains("REGISTER") && line.contains(place)), "{}", kamailio.log());
+    // And it is asked on.
+    let before = asked();
+    assert!(eventually(SETUP, || asked() > before));
+    phone.interrupt();
+    phone.expect("registration.unregistered", SETUP);
+}
+
+/// A registrar that keeps no flows is not bothered with STUN.
+#[test]
+fn a_registrar_without_outbound_gets_line_ends() {
+    if !installed("kamailio") {
+        return;
+    }
+    let kamailio = Kamailio::start();
+    let translator = Translator::start(kamailio.address);
+    let home = Home::new();
+    let lines = format!("transport = \"udp\"\noutbound_proxy = \"{}\"\nkeepalive = 5\n", translator.inside);
+    let mut phone = registers(&home, &kamailio, &lines);
+    phone.expect("registration.registered", SETUP);
+    std::thread::sleep(Duration::from_secs(7));
+    assert_eq!(translator.bindings.load(Ordering::Relaxed), 0);
+}
