@@ -55,7 +55,7 @@ impl FromStr for Host {
     type Err = UriError;
 
     fn from_str(text: &str) -> Result<Self, UriError> {
-        parse_host(text).map_err(|why| UriError { text: text.chars().take(200).collect(), why })
+        parse_host(text).map(Host::from).map_err(|why| UriError { text: text.chars().take(200).collect(), why })
     }
 }
 
@@ -69,26 +69,44 @@ impl fmt::Display for Host {
     }
 }
 
-fn parse_host(text: &str) -> Result<Host, &'static str> {
+/// A host where it stands in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HostPart<'a> {
+    Name(&'a str),
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+}
+
+impl From<HostPart<'_>> for Host {
+    fn from(part: HostPart<'_>) -> Self {
+        match part {
+            HostPart::Name(name) => Host::Name(name.into()),
+            HostPart::V4(address) => Host::V4(address),
+            HostPart::V6(address) => Host::V6(address),
+        }
+    }
+}
+
+fn parse_host(text: &str) -> Result<HostPart<'_>, &'static str> {
     if let Some(rest) = text.strip_prefix('[') {
         let address = rest.strip_suffix(']').ok_or("the bracket of the IPv6 address does not close")?;
-        return address.parse().map(Host::V6).map_err(|_| "no IPv6 address stands in the brackets");
+        return address.parse().map(HostPart::V6).map_err(|_| "no IPv6 address stands in the brackets");
     }
     if text.starts_with(|first: char| first.is_ascii_digit())
         && let Ok(address) = text.parse()
     {
-        return Ok(Host::V4(address));
+        return Ok(HostPart::V4(address));
     }
     // Underscores stand in no host name of the grammar, but in many of the field.
     let valid = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_'));
     if text.is_empty() || !valid {
         return Err("the host is missing or malformed (IPv6 addresses stand in brackets)");
     }
-    Ok(Host::Name(text.into()))
+    Ok(HostPart::Name(text))
 }
 
 /// Cuts `host[:port]`.
-pub(crate) fn split_port(text: &str) -> Result<(Host, Option<u16>), &'static str> {
+pub(crate) fn split_port(text: &str) -> Result<(HostPart<'_>, Option<u16>), &'static str> {
     let after_address = text.rfind(']').map_or(0, |bracket| bracket + 1);
     let (host, port) = match text.get(after_address..).and_then(|rest| rest.find(':')) {
         Some(colon) => {
@@ -115,7 +133,7 @@ mod tests {
             ("[::1]:0", Host::V6(Ipv6Addr::LOCALHOST), Some(0)),
             ("[2001:db8::192.0.2.1]", Host::V6("2001:db8::c000:201".parse().unwrap()), None),
         ] {
-            assert_eq!(split_port(text), Ok((host, port)), "{text}");
+            assert_eq!(split_port(text).map(|(host, port)| (host.into(), port)), Ok((host, port)), "{text}");
         }
         for bad in ["", ":5060", "[::1", "::1", "[h]", "h:", "h:1:2", "h:-1", "ü", "a b"] {
             assert!(split_port(bad).is_err(), "{bad}");

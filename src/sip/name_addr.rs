@@ -2,7 +2,8 @@
 
 use super::grammar;
 use super::params::Params;
-use super::uri::{Uri, UriError};
+use super::uri::{Uri, UriError, UriParts};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -56,24 +57,34 @@ impl FromStr for NameAddr {
     type Err = UriError;
 
     fn from_str(text: &str) -> Result<Self, UriError> {
+        NameAddrParts::read(text).map(NameAddr::from)
+    }
+}
+
+/// A [`NameAddr`] where it stands in a text, read without a copy.
+#[derive(Clone, Debug)]
+pub(crate) struct NameAddrParts<'a> {
+    /// As written, with the quotes.
+    display: &'a str,
+    uri: UriParts<'a>,
+    params: Cow<'a, str>,
+}
+
+impl<'a> NameAddrParts<'a> {
+    pub(crate) fn read(text: &'a str) -> Result<Self, UriError> {
         let text = grammar::trim_text(text);
-        let fail = |why| UriError { text: text.chars().take(200).collect(), why };
+        let fail = |why| UriError::new(text, why);
         let (display, rest) = if text.starts_with('"') {
-            let end = grammar::quoted_end(text.as_bytes()).ok_or_else(|| fail("the quoted name does not end"))?;
-            let (name, rest) = text.split_at_checked(end).ok_or_else(|| fail("the quoted name does not end"))?;
+            let end = grammar::quoted_end(text.as_bytes()).and_then(|end| text.split_at_checked(end));
+            let (name, rest) = end.ok_or_else(|| fail("the quoted name does not end"))?;
             let rest = grammar::trim_text(rest);
             if !rest.starts_with('<') {
                 return Err(fail("no \"<\" follows the name"));
             }
-            (Some(grammar::unquote(name).into_owned()), rest)
+            (name, rest)
         } else {
-            match text.find('<') {
-                Some(bracket) => {
-                    let (name, rest) = text.split_at(bracket);
-                    (Some(grammar::trim_text(name).to_owned()), rest)
-                }
-                None => (None, text),
-            }
+            let (name, rest) = text.split_at(text.find('<').unwrap_or(0));
+            (grammar::trim_text(name), rest)
         };
         let (uri, params) = match rest.strip_prefix('<') {
             Some(rest) => rest.split_once('>').ok_or_else(|| fail("the \"<\" does not close"))?,
@@ -83,8 +94,15 @@ impl FromStr for NameAddr {
                 (grammar::trim_text(uri), params)
             }
         };
-        let params = Params::parse(params).ok_or_else(|| fail("a parameter is malformed"))?;
-        Ok(Self { display: display.filter(|name| !name.is_empty()), uri: uri.parse()?, params })
+        let params = Params::read(params).ok_or_else(|| fail("a parameter is malformed"))?;
+        Ok(Self { display, uri: UriParts::read(uri).map_err(|why| UriError::new(uri, why))?, params })
+    }
+}
+
+impl From<NameAddrParts<'_>> for NameAddr {
+    fn from(parts: NameAddrParts<'_>) -> Self {
+        let display = Some(grammar::unquote(parts.display)).filter(|name| !name.is_empty()).map(Cow::into_owned);
+        Self { display, uri: parts.uri.into(), params: Params::of(parts.params) }
     }
 }
 

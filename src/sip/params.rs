@@ -19,12 +19,14 @@ impl Params {
 
     /// Reads `;name=value;flag`; `None` if a name or value is none. Empty parameters (`;;`) are skipped.
     pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::read(text).map(Self::of)
+    }
+
+    /// What [`Params::parse`] keeps, copied only if it is not what stands in `text`.
+    pub(crate) fn read(text: &str) -> Option<Cow<'_, str>> {
         let text = grammar::trim_text(text);
-        if text.is_empty() {
-            return Some(Self::new());
-        }
-        if is_plain(text.as_bytes()) {
-            return Some(Self(text.to_owned()));
+        if text.is_empty() || is_plain(text.as_bytes()) {
+            return Some(Cow::Borrowed(text));
         }
         let mut written = String::with_capacity(text.len());
         for part in grammar::split_text(text.strip_prefix(';')?, b';').filter(|part| !part.is_empty()) {
@@ -42,7 +44,12 @@ impl Params {
                 written.push_str(value);
             }
         }
-        Some(Self(written))
+        Some(Cow::Owned(written))
+    }
+
+    /// Parameters that [`Params::read`] has found to be some.
+    pub(crate) fn of(written: Cow<'_, str>) -> Self {
+        Self(written.into_owned())
     }
 
     /// Is there none?
@@ -113,15 +120,20 @@ impl Params {
     }
 }
 
-/// What stands in names and values (0), in values only (1), and what needs a closer look (2).
+/// May stand in a name.
+const NAME: u8 = 1;
+/// May stand in a value that is not quoted.
+const VALUE: u8 = 2;
+
+/// Where each octet may stand.
 const CLASS: [u8; 256] = {
-    let mut class = [1; 256];
+    let mut class = [0; 256];
     let mut octet = 0;
     while octet < 256 {
         if is_name_octet(octet as u8) {
-            class[octet] = 0;
-        } else if octet as u8 <= b' ' || matches!(octet as u8, 0x7F | b'"' | b'<' | b'>' | b',') {
-            class[octet] = 2;
+            class[octet] = NAME | VALUE;
+        } else if octet as u8 > b' ' && !matches!(octet as u8, 0x7F | b'"' | b'<' | b'>' | b',' | b';') {
+            class[octet] = VALUE;
         }
         octet += 1;
     }
@@ -130,22 +142,19 @@ const CLASS: [u8; 256] = {
 
 /// Nearly all parameters are `;name=value;flag` without blanks, quotes and empty parts: seen in one pass.
 fn is_plain(octets: &[u8]) -> bool {
-    let Some((b';', octets)) = octets.split_first() else { return false };
-    // Octets of the name so far; `None` inside of a value.
-    let mut name = Some(0);
-    for octet in octets {
-        name = match (octet, name) {
-            (b';', Some(0)) | (b'=', Some(0)) => return false,
-            (b';', _) => Some(0),
-            (b'=', _) => None,
-            (octet, name) => match (CLASS[*octet as usize], name) {
-                (0, Some(length)) => Some(length + 1),
-                (0 | 1, None) => None,
-                _ => return false,
-            },
-        };
+    let mut octets = octets.iter();
+    let mut next = octets.next();
+    while let Some(b';') = next {
+        next = octets.next();
+        if next.is_none_or(|octet| CLASS[*octet as usize] & NAME == 0) {
+            return false;
+        }
+        next = octets.find(|octet| CLASS[**octet as usize] & NAME == 0);
+        if next == Some(&b'=') {
+            next = octets.find(|octet| CLASS[**octet as usize] & VALUE == 0);
+        }
     }
-    name != Some(0)
+    next.is_none()
 }
 
 const fn is_name_octet(octet: u8) -> bool {
@@ -162,7 +171,7 @@ fn is_value(value: &str) -> bool {
     if value.starts_with('"') {
         return grammar::quoted_end(value.as_bytes()) == Some(value.len());
     }
-    value.bytes().all(|octet| CLASS[octet as usize] < 2 && octet != b';')
+    value.bytes().all(|octet| CLASS[octet as usize] & VALUE != 0)
 }
 
 impl fmt::Display for Params {

@@ -1,8 +1,8 @@
 //! URIs of SIP (RFC 3261 section 19.1), and others kept as they are.
 
 use super::hop::Transport;
-use super::host;
 pub use super::host::Host;
+use super::host::{self, HostPart};
 use super::params::Params;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -153,32 +153,6 @@ impl SipUri {
             && params_match(&self.params, &other.params)
             && headers_match(self.headers.as_deref(), other.headers.as_deref())
     }
-
-    fn parse(rest: &str, secure: bool) -> Result<Self, &'static str> {
-        // The user part may hold `;`, `?` and `/`, but never an unescaped `@`: the first one ends it.
-        let (userinfo, hostpart) = match rest.split_once('@') {
-            Some((userinfo, hostpart)) => (Some(userinfo), hostpart),
-            None => (None, rest),
-        };
-        let (user, password) = match userinfo {
-            None => (None, None),
-            Some(userinfo) => match userinfo.split_once(':') {
-                Some((user, password)) => (Some(user), Some(password)),
-                None => (Some(userinfo), None),
-            },
-        };
-        if user.is_some_and(str::is_empty) {
-            return Err("the user part is empty");
-        }
-        let (hostpart, headers) = match hostpart.split_once('?') {
-            Some((hostpart, headers)) => (hostpart, Some(headers.to_owned())),
-            None => (hostpart, None),
-        };
-        let (hostport, params) = hostpart.split_at(hostpart.find(';').unwrap_or(hostpart.len()));
-        let (host, port) = host::split_port(hostport)?;
-        let params = Params::parse(params).ok_or("a parameter is malformed")?;
-        Ok(Self { secure, user: user.map(Into::into), password: password.map(Into::into), host, port, params, headers })
-    }
 }
 
 impl From<SipUri> for Uri {
@@ -191,21 +165,94 @@ impl FromStr for Uri {
     type Err = UriError;
 
     fn from_str(text: &str) -> Result<Self, UriError> {
-        let fail = |why| UriError { text: text.chars().take(200).collect(), why };
+        UriParts::read(text).map(Uri::from).map_err(|why| UriError::new(text, why))
+    }
+}
+
+impl UriError {
+    pub(crate) fn new(text: &str, why: &'static str) -> Self {
+        Self { text: text.chars().take(200).collect(), why }
+    }
+}
+
+/// A URI where it stands in a text, read without a copy.
+#[derive(Clone, Debug)]
+pub(crate) enum UriParts<'a> {
+    Sip(SipParts<'a>),
+    Other { scheme: &'a str, rest: &'a str },
+}
+
+/// See [`SipUri`].
+#[derive(Clone, Debug)]
+pub(crate) struct SipParts<'a> {
+    secure: bool,
+    user: Option<&'a str>,
+    password: Option<&'a str>,
+    host: HostPart<'a>,
+    port: Option<u16>,
+    params: Cow<'a, str>,
+    headers: Option<&'a str>,
+}
+
+impl<'a> UriParts<'a> {
+    pub(crate) fn read(text: &'a str) -> Result<Self, &'static str> {
         if text.bytes().any(|octet| octet <= b' ' || matches!(octet, 0x7F | b'<' | b'>' | b'"')) {
-            return Err(fail("it holds a blank, control character, quote or bracket"));
+            return Err("it holds a blank, control character, quote or bracket");
         }
-        let (scheme, rest) = text.split_once(':').ok_or_else(|| fail("the scheme (\"sip:\") is missing"))?;
+        let (scheme, rest) = text.split_once(':').ok_or("the scheme (\"sip:\") is missing")?;
         let secure = scheme.eq_ignore_ascii_case("sips");
         if secure || scheme.eq_ignore_ascii_case("sip") {
-            return SipUri::parse(rest, secure).map(Uri::Sip).map_err(fail);
+            return SipParts::read(rest, secure).map(UriParts::Sip);
         }
         let valid = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
             && scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.'));
         if !valid || rest.is_empty() {
-            return Err(fail("the scheme is malformed or nothing follows it"));
+            return Err("the scheme is malformed or nothing follows it");
         }
-        Ok(Uri::Other(OtherUri { scheme: scheme.into(), rest: rest.into() }))
+        Ok(UriParts::Other { scheme, rest })
+    }
+}
+
+impl<'a> SipParts<'a> {
+    fn read(rest: &'a str, secure: bool) -> Result<Self, &'static str> {
+        // The user part may hold `;`, `?` and `/`, but never an unescaped `@`: the first one ends it.
+        let (userinfo, hostpart) = match rest.split_once('@') {
+            Some((userinfo, hostpart)) => (Some(userinfo), hostpart),
+            None => (None, rest),
+        };
+        let (user, password) = match userinfo.map(|userinfo| (userinfo, userinfo.split_once(':'))) {
+            None => (None, None),
+            Some((_, Some((user, password)))) => (Some(user), Some(password)),
+            Some((user, None)) => (Some(user), None),
+        };
+        if user.is_some_and(str::is_empty) {
+            return Err("the user part is empty");
+        }
+        let (hostpart, headers) = match hostpart.split_once('?') {
+            Some((hostpart, headers)) => (hostpart, Some(headers)),
+            None => (hostpart, None),
+        };
+        let (hostport, params) = hostpart.split_at(hostpart.find(';').unwrap_or(hostpart.len()));
+        let (host, port) = host::split_port(hostport)?;
+        let params = Params::read(params).ok_or("a parameter is malformed")?;
+        Ok(Self { secure, user, password, host, port, params, headers })
+    }
+}
+
+impl From<UriParts<'_>> for Uri {
+    fn from(parts: UriParts<'_>) -> Self {
+        match parts {
+            UriParts::Sip(parts) => Uri::Sip(SipUri {
+                secure: parts.secure,
+                user: parts.user.map(Into::into),
+                password: parts.password.map(Into::into),
+                host: parts.host.into(),
+                port: parts.port,
+                params: Params::of(parts.params),
+                headers: parts.headers.map(Into::into),
+            }),
+            UriParts::Other { scheme, rest } => Uri::Other(OtherUri { scheme: scheme.into(), rest: rest.into() }),
+        }
     }
 }
 

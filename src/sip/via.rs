@@ -2,9 +2,10 @@
 
 use super::grammar;
 use super::hop::Transport;
-use super::host::{self, Host};
+use super::host::{self, Host, HostPart};
 use super::params::Params;
 use super::uri::UriError;
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -77,7 +78,28 @@ impl FromStr for Via {
     type Err = UriError;
 
     fn from_str(text: &str) -> Result<Self, UriError> {
-        let fail = |why| UriError { text: text.chars().take(200).collect(), why };
+        ViaParts::read(text).map(Via::from)
+    }
+}
+
+/// A [`Via`] where it stands in a text, read without a copy.
+#[derive(Clone, Debug)]
+pub(crate) struct ViaParts<'a> {
+    transport: &'a str,
+    sent_by: SentBy<'a>,
+    params: Cow<'a, str>,
+}
+
+#[derive(Clone, Debug)]
+enum SentBy<'a> {
+    Read(HostPart<'a>, Option<u16>),
+    /// What had blanks in it.
+    Mended(Host, Option<u16>),
+}
+
+impl<'a> ViaParts<'a> {
+    pub(crate) fn read(text: &'a str) -> Result<Self, UriError> {
+        let fail = |why| UriError::new(text, why);
         let protocol = "the Via does not start with \"SIP/2.0/transport\"";
         // Blanks may stand around each of the slashes.
         let (name, rest) = text.split_once('/').ok_or_else(|| fail(protocol))?;
@@ -91,24 +113,36 @@ impl FromStr for Via {
             return Err(fail(protocol));
         }
         let (sent_by, params) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
-        let (host, port) = split_sent_by(sent_by).map_err(fail)?;
-        let params = Params::parse(params).ok_or_else(|| fail("a parameter is malformed"))?;
-        Ok(Self { transport: transport.into(), host, port, params })
+        let sent_by = SentBy::read(sent_by).map_err(fail)?;
+        let params = Params::read(params).ok_or_else(|| fail("a parameter is malformed"))?;
+        Ok(Self { transport, sent_by, params })
     }
 }
 
-/// `host [: port]` with blanks around the colon.
-fn split_sent_by(text: &str) -> Result<(Host, Option<u16>), &'static str> {
-    let text = grammar::trim_text(text);
-    if text.bytes().any(grammar::is_blank) {
-        let tight: String = text.split([' ', '\t']).collect();
+impl<'a> SentBy<'a> {
+    /// `host [: port]` with blanks around the colon.
+    fn read(text: &'a str) -> Result<Self, &'static str> {
+        let text = grammar::trim_text(text);
+        if !text.bytes().any(grammar::is_blank) {
+            return host::split_port(text).map(|(host, port)| Self::Read(host, port));
+        }
         // `host port` without a colon must not become one word.
         if !text.contains(':') {
             return Err("the sent-by holds a blank");
         }
-        return host::split_port(&tight);
+        let tight: String = text.split([' ', '\t']).collect();
+        host::split_port(&tight).map(|(host, port)| Self::Mended(host.into(), port))
     }
-    host::split_port(text)
+}
+
+impl From<ViaParts<'_>> for Via {
+    fn from(parts: ViaParts<'_>) -> Self {
+        let (host, port) = match parts.sent_by {
+            SentBy::Read(host, port) => (host.into(), port),
+            SentBy::Mended(host, port) => (host, port),
+        };
+        Self { transport: parts.transport.into(), host, port, params: Params::of(parts.params) }
+    }
 }
 
 impl fmt::Display for Via {

@@ -147,6 +147,8 @@ struct Head {
     start: Start,
     headers: Headers,
     length: Length,
+    /// Via values so far.
+    vias: usize,
     fault: Option<Fault>,
 }
 
@@ -155,8 +157,10 @@ impl Head {
     fn parse(octets: &[u8], limits: &Limits) -> Head {
         let mut head = Head {
             start: Start::BrokenRequest { method: None },
-            headers: Headers::with_capacity(24),
+            // A value takes 20 to 50 octets of most messages.
+            headers: Headers::with_capacity((octets.len() / 24).clamp(8, 64)),
             length: Length::Absent,
+            vias: 0,
             fault: None,
         };
         if octets.len() > limits.head_octets {
@@ -171,13 +175,11 @@ impl Head {
         if first.len() > limits.start_octets {
             head.fault = Some(Fault::StartTooLong { limit: limits.start_octets });
         }
-        let mut vias = 0;
         let mut unfolded = Vec::new();
         while let Some(line) = lines.next() {
             if line.is_empty() {
                 break;
             }
-            let before = head.headers.len();
             if line.len() > limits.field_octets {
                 head.note(Fault::FieldTooLong { limit: limits.field_octets });
             } else if !lines.folds() {
@@ -195,8 +197,7 @@ impl Head {
                     false => head.field(&unfolded, None),
                 }
             }
-            vias += head.headers.iter().skip(before).filter(|header| header.name == Name::Via).count();
-            if vias > limits.vias {
+            if head.vias > limits.vias {
                 head.note(Fault::TooManyHops { limit: limits.vias });
                 break;
             }
@@ -219,19 +220,20 @@ impl Head {
             Some(head) => Value::within(head, value),
             None => Value::from_octets(value),
         };
-        let colon = memchr(b':', line).unwrap_or(line.len());
-        let (name, value) = line.split_at_checked(colon).unwrap_or((line, &[]));
-        let name = std::str::from_utf8(name.trim_ascii_end()).unwrap_or_default();
-        if value.is_empty() || !grammar::is_token(name) || memchr(b'\r', line).is_some() {
+        let (name, value) = match name_end(line) {
+            Some((end, colon)) if memchr(b'\r', line).is_none() => (line.get(..end), line.get(colon + 1..)),
+            _ => (None, None),
+        };
+        let (Some(name), Some(value)) = (name.and_then(|name| std::str::from_utf8(name).ok()), value) else {
             self.note(Fault::FieldLine(excerpt(line)));
             return;
-        }
-        let name = Name::of(name);
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        };
+        let (name, value) = (Name::of(name), value.trim_ascii());
         if name == Name::ContentLength {
             self.content_length(value);
         }
         if !name.is_list() || memchr(b',', value).is_none() {
+            self.vias += usize::from(name == Name::Via);
             self.headers.push(name, keep(value));
             return;
         }
@@ -239,6 +241,7 @@ impl Head {
             let item = item.trim_ascii();
             // An empty list item means nothing, but in Via, where it would be a hop (RFC 4475 section 3.1.2.1).
             if !item.is_empty() || name == Name::Via {
+                self.vias += usize::from(name == Name::Via);
                 self.headers.push(name.clone(), keep(item));
             }
         }
@@ -269,6 +272,13 @@ impl Head {
             None => Ok(check::message(self.start, self.headers, body)?),
         }
     }
+}
+
+/// Where the name of a field and its colon are; blanks may stand between them.
+fn name_end(line: &[u8]) -> Option<(usize, usize)> {
+    let end = line.iter().position(|octet| !grammar::is_token_octet(*octet)).filter(|end| *end > 0)?;
+    let blanks = line.get(end..)?.iter().position(|octet| !grammar::is_blank(*octet))?;
+    (line.get(end + blanks) == Some(&b':')).then_some((end, end + blanks))
 }
 
 /// Lines without their ends.

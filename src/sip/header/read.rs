@@ -34,7 +34,7 @@ pub enum HeaderError {
 }
 
 impl HeaderError {
-    fn malformed(name: &Name, value: &str, why: &'static str) -> Self {
+    pub(in crate::sip) fn malformed(name: &Name, value: &str, why: &'static str) -> Self {
         HeaderError::Malformed { name: name.clone(), value: value.chars().take(200).collect(), why }
     }
 }

@@ -23,6 +23,14 @@ macro_rules! methods {
                 }
             }
 
+            /// The method that has this name here.
+            fn known(token: &str) -> Option<Method> {
+                match token {
+                    $($token => Some(Method::$variant),)*
+                    _ => None,
+                }
+            }
+
             /// Every method that has a name here.
             pub const KNOWN: &[Method] = &[$(Method::$variant,)*];
         }
@@ -63,10 +71,7 @@ impl FromStr for Method {
     type Err = MethodError;
 
     fn from_str(token: &str) -> Result<Self, MethodError> {
-        // The vocabulary is rsip's, which ignores case and blanks: RFC 3261 does not.
-        if let Some(method) = token.parse::<rsip::Method>().ok().map(Method::from)
-            && method.as_str() == token
-        {
+        if let Some(method) = Method::known(token) {
             return Ok(method);
         }
         if grammar::is_token(token) {

@@ -1,22 +1,45 @@
 //! What every message has to have (RFC 3261 section 8.1.1), checked once.
 
 use super::{Fault, Malformed, Start};
-use crate::sip::header::{HeaderError, Headers, Name};
+use crate::sip::header::{CSeq, Header, HeaderError, Headers, Name, Value};
 use crate::sip::message::{Message, Request, Response};
+use crate::sip::name_addr::NameAddrParts;
+use crate::sip::via::ViaParts;
 use bytes::Bytes;
 
 /// Refuses what cannot be matched to a transaction or dialog, or contradicts itself.
 pub(super) fn check(start: &Start, headers: &Headers) -> Result<(), Fault> {
-    if !headers.contains(&Name::Via) {
+    let (mut vias, mut via) = (0, Ok(()));
+    let [mut from, mut to, mut call_id, mut cseq, mut max_forwards] = [Once::default(); 5];
+    for Header { name, value } in headers {
+        match name {
+            Name::Via => {
+                vias += 1;
+                let value = value.as_str();
+                let read = || ViaParts::read(value).map_err(|error| HeaderError::malformed(name, value, error.why));
+                via = via.and_then(|()| read().map(drop));
+            }
+            Name::From => from.note(value),
+            Name::To => to.note(value),
+            Name::CallId => call_id.note(value),
+            Name::CSeq => cseq.note(value),
+            Name::MaxForwards => max_forwards.note(value),
+            _ => {}
+        }
+    }
+    if vias == 0 {
         return Err(HeaderError::Missing(Name::Via).into());
     }
-    headers.vias()?;
-    headers.from()?;
-    headers.to()?;
-    if headers.single(&Name::CallId)?.is_empty() {
+    via?;
+    for (name, address) in [(Name::From, from), (Name::To, to)] {
+        let value = address.value(&name)?;
+        NameAddrParts::read(value).map_err(|error| HeaderError::malformed(&name, value, error.why))?;
+    }
+    if call_id.value(&Name::CallId)?.is_empty() {
         return Err(HeaderError::Missing(Name::CallId).into());
     }
-    let cseq = headers.cseq()?;
+    let value = cseq.value(&Name::CSeq)?;
+    let cseq: CSeq = value.parse().map_err(|why| HeaderError::malformed(&Name::CSeq, value, why))?;
     if let Start::Request { method, uri } = start {
         if cseq.method != *method {
             return Err(Fault::MethodMismatch { line: method.clone(), cseq: cseq.method });
@@ -26,11 +49,33 @@ pub(super) fn check(start: &Start, headers: &Headers) -> Result<(), Fault> {
             return Err(Fault::UriHeaders);
         }
         // An element of RFC 2543 sends none; a number that is none counts as none. Two contradict each other.
-        if let Err(error @ HeaderError::Repeated(_)) = headers.single(&Name::MaxForwards) {
-            return Err(error.into());
+        if max_forwards.repeated {
+            return Err(HeaderError::Repeated(Name::MaxForwards).into());
         }
     }
     Ok(())
+}
+
+/// A field that may be there once.
+#[derive(Clone, Copy, Default)]
+struct Once<'a> {
+    value: Option<&'a Value>,
+    repeated: bool,
+}
+
+impl<'a> Once<'a> {
+    fn note(&mut self, value: &'a Value) {
+        self.repeated = self.value.is_some();
+        self.value = self.value.or(Some(value));
+    }
+
+    fn value(&self, name: &Name) -> Result<&'a str, HeaderError> {
+        match self.value {
+            Some(value) if !self.repeated => Ok(value.as_str()),
+            Some(_) => Err(HeaderError::Repeated(name.clone())),
+            None => Err(HeaderError::Missing(name.clone())),
+        }
+    }
 }
 
 /// Puts the parts together.
