@@ -18,6 +18,7 @@ mod request;
 mod response;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::agent::RefreshShare;
 use super::auth;
@@ -27,7 +28,7 @@ use super::message::{Request, Status};
 use super::name_addr::NameAddr;
 use super::public::PublicAddress;
 use super::uri::Uri;
-use crate::random::Random;
+use crate::random::{Random, Seed};
 use crate::time::{Duration, Instant};
 use contact::Learned;
 
@@ -64,14 +65,14 @@ pub struct Config {
     /// When the binding is refreshed; shortly before it ends when absent.
     pub refresh: Option<RefreshShare>,
     /// The answer to challenges.
-    pub credentials: Option<auth::Credentials>,
+    pub credentials: Option<Arc<auth::Credentials>>,
     /// `+sip.instance` of our Contact (RFC 5626 section 4.1), a URN without quotes and brackets: with it a registrar
     /// replaces the binding of an earlier run instead of forking to it.
     pub instance: Option<String>,
     /// Does the registrar get the chance to reach us by the flow of the REGISTER (RFC 5626)? Needs an `instance`.
     pub outbound: bool,
     /// Further header fields of every REGISTER: User-Agent, Allow …
-    pub headers: Headers,
+    pub headers: Arc<Headers>,
 }
 
 /// Where a registration is.
@@ -84,7 +85,7 @@ pub enum State {
     /// Our contact is bound. It stays so during a refresh.
     Registered {
         /// The contact that is bound, as the far side sees us.
-        contact: Uri,
+        contact: Arc<Uri>,
         /// The lifetime that the registrar granted.
         granted: Duration,
         /// When the binding ends without a refresh.
@@ -160,7 +161,7 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Registration {
     config: Config,
-    random: Random,
+    seed: Seed,
     call_id: String,
     from_tag: String,
     sequence: u32,
@@ -172,7 +173,7 @@ pub struct Registration {
     binding: Option<Binding>,
     /// Our address as the far side saw it.
     learned: Option<Learned>,
-    public: PublicAddress,
+    public: Arc<PublicAddress>,
     /// The lifetime to ask for: the configured one, or what 423 demanded.
     expires: Duration,
     /// Failures in a row.
@@ -181,7 +182,7 @@ pub struct Registration {
     attempt: Attempt,
     auth: Option<auth::Client>,
     /// The request that answers a challenge, to be sent next.
-    answered: Option<Request>,
+    answered: Option<Box<Request>>,
     service_route: Vec<NameAddr>,
     outbound: Outbound,
     outputs: VecDeque<Output>,
@@ -224,13 +225,13 @@ struct Sent {
     hop: Hop,
     request: Request,
     /// The contact that it binds, or unbinds with `expires` zero.
-    contact: Uri,
+    contact: Arc<Uri>,
     expires: Duration,
 }
 
 #[derive(Clone, Debug)]
 struct Binding {
-    contact: Uri,
+    contact: Arc<Uri>,
     until: Instant,
 }
 
@@ -244,7 +245,7 @@ struct Attempt {
 
 impl Registration {
     /// A registration that waits for [`Registration::register`]. `random` makes its Call-ID, tags and jitter.
-    pub fn new(config: Config, mut random: Random) -> Self {
+    pub fn new(mut config: Config, mut random: Random) -> Self {
         Self {
             call_id: random.token(26),
             from_tag: random.token(12),
@@ -255,18 +256,18 @@ impl Registration {
             phase: Phase::Idle,
             binding: None,
             learned: None,
-            public: PublicAddress::default(),
+            public: Arc::default(),
             // Zero would mean to unbind.
             expires: config.expires.max(Duration::from_secs(1)),
             failures: 0,
             attempt: Attempt::default(),
-            auth: config.credentials.clone().map(auth::Client::new),
+            auth: config.credentials.take().map(auth::Client::new),
             answered: None,
             service_route: Vec::new(),
             outbound: if config.outbound && config.instance.is_some() { Outbound::Offered } else { Outbound::Off },
             outputs: VecDeque::new(),
             config,
-            random,
+            seed: random.seed(),
         }
     }
 
@@ -350,7 +351,12 @@ impl Registration {
 
     /// What to do next.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if self.outputs.is_empty() {
+            // There may be thousands of registrations, each of which speaks once in an hour.
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// The REGISTER under way was not served by the hop that it took, but there is another one: the agent may take a
@@ -405,13 +411,13 @@ impl Registration {
         let wait = match after {
             // A little later each, so that not everybody comes back at the same moment.
             Some(after) => {
-                after.clamp(Duration::from_secs(1), RETRY_AFTER_LIMIT).mul_f64(1.0 + 0.1 * self.random.unit())
+                after.clamp(Duration::from_secs(1), RETRY_AFTER_LIMIT).mul_f64(1.0 + 0.1 * self.seed.grow().unit())
             }
             // What a human has to mend is not tried often: registrars lock out who insists.
-            None if hopeless => BACK_OFF_LIMIT.mul_f64(0.5 + 0.5 * self.random.unit()),
+            None if hopeless => BACK_OFF_LIMIT.mul_f64(0.5 + 0.5 * self.seed.grow().unit()),
             None => {
                 let longest = BACK_OFF.saturating_mul(1 << self.failures.min(6)).min(BACK_OFF_LIMIT);
-                longest.mul_f64(0.5 + 0.5 * self.random.unit())
+                longest.mul_f64(0.5 + 0.5 * self.seed.grow().unit())
             }
         };
         let next = now + wait;

@@ -1,6 +1,5 @@
 //! An account: who we are to a registrar, and how to reach it.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use super::trust::Realms;
 use crate::sip::auth::{self, Algorithm, Credentials, Password};
 use crate::sip::header::Header;
 use crate::sip::hop::{Hop, Transport};
-use crate::sip::identity::{self, same_number};
+use crate::sip::identity;
 use crate::sip::message::Response;
 use crate::sip::registration::{Registration, State};
 use crate::sip::uri::Uri;
@@ -117,10 +116,6 @@ const FAILOVER: Duration = Duration::from_secs(4);
 /// Peers of an account whose addresses are remembered.
 const PEERS: usize = 64;
 
-/// All accounts; they are never removed.
-#[derive(Debug, Default)]
-pub(crate) struct Accounts(Vec<Line>);
-
 /// An account and what is known of it.
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -129,7 +124,7 @@ pub(crate) struct Line {
     pub(crate) contact_user: String,
     /// Answers the challenges to its calls; none without a password.
     pub(crate) client: Option<auth::Client>,
-    pub(crate) registration: Option<Registration>,
+    pub(crate) registration: Option<Box<Registration>>,
     /// The last answer of the registrar, if it was no.
     pub(crate) refusal: Option<Box<Response>>,
     /// The deadline of the registration that the agent has noted.
@@ -147,18 +142,14 @@ pub(crate) struct Line {
     pub(crate) proxies: Vec<((Transport, SocketAddr), usize)>,
     /// Where its registrar and proxies are: a request from there, or from a network that the account allows, to an
     /// unknown user is for this account (trunks send the called number in the Request-URI).
-    peers: BTreeSet<IpAddr>,
+    peers: Vec<IpAddr>,
     /// The realms that its registrar asked for.
     pub(super) asked: Vec<String>,
 }
 
-impl Accounts {
-    pub(crate) fn add(&mut self, account: Account) -> AccountId {
-        let id = AccountId(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
-        let user = account.aor.user().map_or_else(|| "sidetone".to_owned(), |user| user.into_owned());
-        let taken = self.0.iter().any(|line| line.contact_user == user);
-        let contact_user = if taken { format!("{user}-{}", id.0) } else { user };
-        let mut line = Line {
+impl Line {
+    pub(super) fn new(account: Account, contact_user: String) -> Self {
+        let mut line = Self {
             account,
             contact_user,
             client: None,
@@ -171,61 +162,15 @@ impl Accounts {
             home: None,
             detour: false,
             proxies: Vec::new(),
-            peers: BTreeSet::new(),
+            peers: Vec::new(),
             asked: Vec::new(),
         };
         line.client = line.credentials().map(auth::Client::new);
-        self.0.push(line);
-        id
+        line
     }
 
-    pub(crate) fn get(&self, id: AccountId) -> Option<&Line> {
-        self.0.get(id.0 as usize)
-    }
-
-    pub(crate) fn get_mut(&mut self, id: AccountId) -> Option<&mut Line> {
-        self.0.get_mut(id.0 as usize)
-    }
-
-    /// Is a peer of some account at `ip`, or does one allow it?
-    pub(crate) fn knows(&self, ip: IpAddr) -> bool {
-        let ip = ip.to_canonical();
-        self.0.iter().any(|line| line.is_source(ip))
-    }
-
-    pub(crate) fn ids(&self) -> impl Iterator<Item = AccountId> + use<> {
-        (0..self.0.len() as u32).map(AccountId)
-    }
-
-    /// The account that a request to `uri` (and `to`) from `source` is for: by the Contact that we gave out, by the
-    /// address of record, by the peer it came from, and last by the user alone.
-    pub(crate) fn claim(&self, uri: &Uri, to: &Uri, source: IpAddr) -> Option<AccountId> {
-        let user = uri.user();
-        let user = user.as_deref();
-        let by_contact = |line: &Line| {
-            user == Some(&line.contact_user)
-                && uri.host().and_then(|host| host.ip()).is_some_and(|ip| line.is_at(ip, uri.port()))
-        };
-        let same = |one: &Uri, two: &Uri| {
-            one.user() == two.user() && one.host().zip(two.host()).is_some_and(|(one, two)| one.equivalent(two))
-        };
-        let tests: [&dyn Fn(&Line) -> bool; 6] = [
-            &by_contact,
-            &|line| same(uri, &line.account.aor),
-            &|line| line.is_source(source) && user == Some(&line.contact_user),
-            // Of two accounts at one carrier the number tells which is called.
-            &|line| line.is_source(source) && user.is_some_and(|user| line.has_number(user)),
-            &|line| line.is_source(source),
-            &|line| user == Some(&line.contact_user) || same(to, &line.account.aor),
-        ];
-        let find = |test: &&dyn Fn(&Line) -> bool| self.0.iter().position(test);
-        tests.iter().find_map(find).map(|index| AccountId(index as u32))
-    }
-}
-
-impl Line {
     /// Who we are to a challenger.
-    pub(crate) fn credentials(&self) -> Option<Credentials> {
+    fn credentials(&self) -> Option<Credentials> {
         let user = self.account.auth_user.clone().or_else(|| Some(self.account.aor.user()?.into_owned()))?;
         let credentials = Credentials::new(user, self.account.password.clone()?).at_least(self.account.digest);
         Some(match &self.account.realms {
@@ -238,28 +183,30 @@ impl Line {
         self.registration.as_ref().map_or(State::Unregistered, |registration| registration.state().clone())
     }
 
-    pub(crate) fn note_peer(&mut self, peer: IpAddr) {
-        if self.peers.len() < PEERS {
-            self.peers.insert(peer.to_canonical());
+    /// Notes a peer by its canonical address; `false`: there are too many.
+    pub(super) fn note_peer(&mut self, peer: IpAddr) -> bool {
+        let known = self.is_peer(peer);
+        let room = self.peers.len() < PEERS;
+        if !known && room {
+            self.peers.reserve_exact(1);
+            self.peers.push(peer);
         }
+        known || room
     }
 
+    /// Is a peer at the canonical address?
     pub(crate) fn is_peer(&self, ip: IpAddr) -> bool {
         self.peers.contains(&ip)
     }
 
-    /// May calls for this account come from `ip`: its registrar, a proxy of its, or one of the carrier's networks?
-    pub(crate) fn is_source(&self, ip: IpAddr) -> bool {
-        self.is_peer(ip.to_canonical()) || self.account.sources.iter().any(|network| network.contains(ip))
-    }
-
-    /// Is `user` one of our numbers, however the carrier writes it?
-    fn has_number(&self, user: &str) -> bool {
-        self.account.numbers.iter().any(|own| same_number(own, user))
+    /// May calls for this account come from the canonical address: its registrar, a proxy of its, or one of the carrier's
+    /// networks?
+    pub(super) fn is_source(&self, ip: IpAddr) -> bool {
+        self.is_peer(ip) || self.account.sources.iter().any(|network| network.contains(ip))
     }
 
     /// Is `ip` one of ours, as far as this account knows: the address it registered?
-    fn is_at(&self, ip: IpAddr, port: Option<u16>) -> bool {
+    pub(super) fn is_at(&self, ip: IpAddr, port: Option<u16>) -> bool {
         let State::Registered { contact, .. } = self.state() else { return false };
         contact.host().and_then(|host| host.ip()) == Some(ip) && contact.port() == port
     }

@@ -1,11 +1,13 @@
 //! What sessions and registrations share: the transactions, the look-ups, the one queue of outputs.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::account::{AccountId, Accounts};
+use super::account::AccountId;
 use super::config::AgentConfig;
+use super::directory::Accounts;
 use super::output::{Event, Output, RequestId, ResolveError, ResolveId, SessionId};
 use super::outside::OutsideId;
 use super::penalty::Penalties;
@@ -91,7 +93,9 @@ pub(crate) struct Exchange {
     last_ask: u64,
     last_request: u64,
     /// Our address as others than a registrar see it.
-    pub(crate) public: PublicAddress,
+    pub(crate) public: Arc<PublicAddress>,
+    /// The header fields that every REGISTER carries.
+    pub(super) register_headers: Arc<Headers>,
     /// What the user should know of the failure that is being dealt with.
     pub(crate) trouble: Option<String>,
 }
@@ -105,6 +109,9 @@ impl Exchange {
             ringing: config.limits.ringing.max(config.limits.progress).saturating_add(GUARD),
             ..transaction::Limits::default()
         };
+        let mut register_headers = Headers::new();
+        register_headers.push(Name::UserAgent, config.user_agent.as_str());
+        push_allow(&mut register_headers);
         Self {
             transactions: Transactions::new(config.timers, limits, random.split()),
             keepalives: KeepAlives::new(random.split()),
@@ -123,7 +130,8 @@ impl Exchange {
             asked_until: Deadlines::default(),
             last_ask: 0,
             last_request: 0,
-            public: PublicAddress::default(),
+            public: Arc::default(),
+            register_headers: Arc::new(register_headers),
             trouble: None,
         }
     }

@@ -14,6 +14,7 @@
 mod account;
 mod commands;
 mod config;
+mod directory;
 mod exchange;
 mod fail_over;
 mod inbound;

@@ -121,7 +121,7 @@ impl Agent {
         }
         let known = account.and_then(|id| self.exchange.accounts.get(id)).is_some_and(|line| {
             // Not from strangers: they would light the lamp at will.
-            line.is_peer(source.remote.ip())
+            line.is_peer(source.remote.ip().to_canonical())
         });
         if !known || !self.exchange.config.unsolicited_notify {
             return notify.response(Status::CALL_DOES_NOT_EXIST);

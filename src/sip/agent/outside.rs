@@ -173,10 +173,8 @@ impl Agent {
             (Ok(_), None) => return self.outside_over(now, id, Outcome::Unanswered("no address found".into())),
             (Err(error), None) => return self.outside_over(now, id, Outcome::Unanswered(error.to_string())),
         };
-        if let Some(line) = self.exchange.accounts.get_mut(account)
-            && request.headers.contains(&Name::Route)
-        {
-            hops.iter().for_each(|hop| line.note_peer(hop.remote.ip()));
+        if request.headers.contains(&Name::Route) {
+            hops.iter().for_each(|hop| self.exchange.accounts.note_peer(account, hop.remote.ip()));
         }
         let sent = Sent::new(Purpose::Outside(id), Some(account), request.clone(), hops);
         // MESSAGE makes no dialog and carries no Contact (RFC 3428 section 4).

@@ -8,18 +8,19 @@ use crate::sip::public::PublicAddress;
 use crate::sip::registration;
 use crate::time::Instant;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 impl Agent {
     /// What the user says of our address.
     pub fn set_public(&mut self, public: PublicAddress) {
-        self.exchange.public = public;
+        self.exchange.public = Arc::new(public);
         self.spread_public();
     }
 
     /// A STUN server sees our UDP socket as `mapped`. If that is news, accounts that are registered say so to their
     /// registrars at once: the old address leads to nobody (RFC 5626 section 4.4.2).
     pub fn handle_mapped(&mut self, now: Instant, mapped: SocketAddr) {
-        if !self.exchange.public.map(mapped) {
+        if !Arc::make_mut(&mut self.exchange.public).map(mapped) {
             return;
         }
         self.spread_public();

@@ -5,8 +5,8 @@ use super::output::{Event, ResolveError};
 use super::policy::KeepAlive;
 use super::refused::Refused;
 use super::sent::{Purpose, Sent};
-use super::{Agent, Errand, Exchange, push_allow};
-use crate::sip::header::{Headers, Name};
+use super::{Agent, Errand, Exchange};
+use crate::sip::header::Name;
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::keepalive::{self, Technique};
 use crate::sip::message::{Response, Status};
@@ -88,8 +88,8 @@ impl Agent {
                 return self.drive_registration(now, account, |_| {});
             }
         } else {
-            line.note_peer(sent.hop.remote.ip());
             line.note_realms(&response);
+            self.exchange.accounts.note_peer(account, sent.hop.remote.ip());
         }
         let trouble = self.exchange.trouble.clone().map_or(Failure::Transport, Failure::Untrusted);
         let timer = response.headers.get(&Name::of("Flow-Timer")).and_then(|value| value.trim().parse().ok());
@@ -176,7 +176,7 @@ impl Agent {
         work: impl FnOnce(&mut Registration),
     ) {
         fn machine(ex: &mut Exchange, account: AccountId) -> Option<&mut Registration> {
-            ex.accounts.get_mut(account)?.registration.as_mut()
+            ex.accounts.get_mut(account)?.registration.as_deref_mut()
         }
         let Some(registration) = machine(&mut self.exchange, account) else { return };
         work(registration);
@@ -192,7 +192,7 @@ impl Agent {
     /// Notes when the registration of an account wants to be called next.
     fn settle_registration(&mut self, id: AccountId) {
         let Some(line) = self.exchange.accounts.get_mut(id) else { return };
-        let next = line.registration.as_ref().and_then(Registration::poll_timeout);
+        let next = line.registration.as_ref().and_then(|registration| registration.poll_timeout());
         let old = std::mem::replace(&mut line.noted, next);
         self.registrations.change(id, old, next);
     }
@@ -232,7 +232,6 @@ impl Agent {
 impl Exchange {
     /// Makes the registration of an account, unless it has one.
     fn start_registration(&mut self, id: AccountId) -> Result<(), Refused> {
-        let user_agent = self.config.user_agent.clone();
         let random = self.random.split();
         let line = self.accounts.get_mut(id).ok_or(Refused::NoAccount(id))?;
         if line.registration.is_some() {
@@ -245,10 +244,7 @@ impl Exchange {
         let route = line.preloaded();
         let next = route.first().map_or(&registrar, |route| &route.uri);
         line.targets(&route, &registrar).map_err(|_| Refused::Target(next.to_string()))?;
-        let mut headers = Headers::new();
-        headers.push(Name::UserAgent, user_agent);
-        push_allow(&mut headers);
-        line.registration = Some(Registration::new(
+        let mut registration = Registration::new(
             Config {
                 aor: account.aor.clone(),
                 display: account.display.clone(),
@@ -257,16 +253,15 @@ impl Exchange {
                 user: line.contact_user.clone(),
                 expires: account.expires,
                 refresh: account.refresh,
-                credentials: line.credentials(),
+                credentials: line.client.as_ref().map(|client| client.credentials().clone()),
                 instance: account.instance.clone(),
                 outbound: true,
-                headers,
+                headers: self.register_headers.clone(),
             },
             random,
-        ));
-        if let Some(registration) = &mut line.registration {
-            registration.set_public(self.public.clone());
-        }
+        );
+        registration.set_public(self.public.clone());
+        line.registration = Some(Box::new(registration));
         Ok(())
     }
 

@@ -129,7 +129,7 @@ impl Exchange {
             && !matches!(sent.purpose, Purpose::Register(_))
             && fresh
             // Strangers get no answer to a challenge that was not theirs.
-            && line.is_peer(sent.hop.remote.ip())
+            && line.is_peer(sent.hop.remote.ip().to_canonical())
             && let Some(client) = &mut line.client
         {
             client.authorize(&mut sent.request);
@@ -139,13 +139,13 @@ impl Exchange {
     /// Notes whether a request goes to a host of its account (RFC 3261 section 8.1.2: the first Route, else the
     /// Request-URI); the addresses of that host are known peers from then on.
     fn note_way(&mut self, sent: &mut Sent) {
-        let Some(line) = sent.account.and_then(|account| self.accounts.get_mut(account)) else { return };
+        let Some((account, line)) = sent.account.and_then(|id| Some((id, self.accounts.get(id)?))) else { return };
         let route = sent.request.headers.routes().ok().and_then(|routes| routes.into_iter().next());
         let next = route.map_or_else(|| sent.request.uri.clone(), |route| route.uri);
         sent.own = next.host().is_some_and(|host| line.owns(host));
         if sent.own {
             for hop in std::iter::once(&sent.hop).chain(&sent.rest) {
-                line.note_peer(hop.remote.ip());
+                self.accounts.note_peer(account, hop.remote.ip());
             }
         }
     }

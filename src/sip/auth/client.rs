@@ -4,6 +4,7 @@ use super::{Algorithm, Authorization, Challenge, ChallengeError, Credentials, Di
 use crate::random::Random;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Response};
+use std::sync::Arc;
 
 /// Realms that are remembered at once.
 const MOST_REALMS: usize = 8;
@@ -23,7 +24,7 @@ const MOST_STALE: u8 = 2;
 /// The ACK to a 2xx carries the credentials of its INVITE (RFC 3261 section 22.1): copy them. A CANCEL carries none.
 #[derive(Clone, Debug)]
 pub struct Client {
-    credentials: Credentials,
+    credentials: Arc<Credentials>,
     realms: Vec<Protection>,
 }
 
@@ -74,12 +75,12 @@ pub enum Refused {
 
 impl Client {
     /// Nothing remembered yet.
-    pub fn new(credentials: Credentials) -> Self {
-        Self { credentials, realms: Vec::new() }
+    pub fn new(credentials: impl Into<Arc<Credentials>>) -> Self {
+        Self { credentials: credentials.into(), realms: Vec::new() }
     }
 
     /// The credentials.
-    pub fn credentials(&self) -> &Credentials {
+    pub fn credentials(&self) -> &Arc<Credentials> {
         &self.credentials
     }
 
@@ -159,6 +160,8 @@ impl Client {
         } else if self.realms.len() >= MOST_REALMS {
             self.realms.remove(0);
         }
+        // Hardly anybody is asked by more than one realm, and there are many clients.
+        self.realms.reserve_exact(1);
         self.realms.push(Protection { name, challenge, cnonce: random.token(26), count: 0 });
     }
 }

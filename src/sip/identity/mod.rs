@@ -12,6 +12,7 @@ mod policy;
 mod present;
 
 pub use heard::Caller;
+pub(crate) use number::significant_end;
 pub use number::{NotE164, NumberFormat, Numbering, is_number, plain, same_number};
 pub use policy::{Anonymity, Assertion, CalledField, CallerField, Policy};
 pub use present::{ANONYMOUS, NotOurs, Presented};

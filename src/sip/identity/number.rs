@@ -92,20 +92,30 @@ pub fn is_number(user: &str) -> bool {
     digits.len() >= 3 && digits.bytes().all(|octet| octet.is_ascii_digit())
 }
 
+/// Digits that tell two numbers of one carrier apart.
+const ENOUGH: usize = 7;
+
 /// Are two user parts the same number, one perhaps with and the other without plus, country code or trunk prefix?
 pub fn same_number(one: &str, two: &str) -> bool {
-    /// Digits that tell two numbers of one carrier apart.
-    const ENOUGH: usize = 7;
     /// The longest country code.
     const COUNTRY: usize = 3;
     if one == two {
         return true;
     }
-    let (Some(one), Some(two)) = (plain(one), plain(two)) else { return false };
-    let significant = |number: &str| number.trim_start_matches('+').trim_start_matches('0').to_owned();
-    let (one, two) = (significant(&one), significant(&two));
+    let (Some(one), Some(two)) = (significant(one), significant(two)) else { return false };
     let (long, short) = if one.len() >= two.len() { (one, two) } else { (two, one) };
     long == short || (short.len() >= ENOUGH && long.len() - short.len() <= COUNTRY && long.ends_with(&short))
+}
+
+/// What all user parts that are [`same_number`] have in common, and few others: a key to look them up by.
+pub(crate) fn significant_end(user: &str) -> String {
+    let Some(mut digits) = significant(user) else { return user.to_owned() };
+    digits.split_off(digits.len().saturating_sub(ENOUGH))
+}
+
+/// A number without plus and leading zeros.
+fn significant(text: &str) -> Option<String> {
+    plain(text).map(|number| number.trim_start_matches('+').trim_start_matches('0').to_owned())
 }
 
 #[cfg(test)]
@@ -144,8 +154,11 @@ mod tests {
     fn the_same_number_is_known_in_every_form() {
         for other in ["+15550100001", "15550100001", "5550100001", "(555) 010-0001", "0015550100001"] {
             assert!(same_number("+15550100001", other), "{other}");
+            assert_eq!(significant_end("+15550100001"), significant_end(other), "{other}");
         }
         assert!(same_number("+4930123456", "030123456"));
+        assert_eq!(significant_end("+4930123456"), significant_end("030123456"));
+        assert_eq!((significant_end("0110"), significant_end("bob")), ("110".into(), "bob".into()));
         // The last is too short once its zero is off.
         for other in ["+15550100002", "100001", "alice", "", "0100001"] {
             assert!(!same_number("+15550100001", other), "{other}");

@@ -1,6 +1,7 @@
 //! Our contact: where the far side can reach us, which behind an address translator is not where we are.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::{Outbound, Registration};
 use crate::sip::hop::{Hop, Transport};
@@ -71,7 +72,7 @@ impl Registration {
     }
 
     /// What others than the registrar say of our address.
-    pub fn set_public(&mut self, public: PublicAddress) {
+    pub fn set_public(&mut self, public: Arc<PublicAddress>) {
         self.public = public;
     }
 

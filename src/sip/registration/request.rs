@@ -7,6 +7,7 @@ use crate::sip::message::{Method, Request};
 use crate::sip::name_addr::NameAddr;
 use crate::sip::uri::Uri;
 use crate::time::{Duration, Instant};
+use std::sync::Arc;
 
 /// Our one flow (`reg-id`, RFC 5626 section 4.2).
 const FLOW: &str = "1";
@@ -18,7 +19,7 @@ impl Registration {
     pub fn request(&mut self, now: Instant, hop: Hop) -> Option<Request> {
         let Phase::Asked { .. } = self.phase else { return None };
         let (contact, expires) = match (self.wanted, &self.binding) {
-            (Wanted::Registered, _) => (self.contact(hop), self.expires),
+            (Wanted::Registered, _) => (Arc::new(self.contact(hop)), self.expires),
             (Wanted::Unregistered, Some(binding)) => (binding.contact.clone(), Duration::ZERO),
             (Wanted::Unregistered, None) => {
                 self.end();
@@ -28,7 +29,7 @@ impl Registration {
         // Numbers rise across refreshes, or the registrar takes a REGISTER for an old one (RFC 3261 10.3).
         self.sequence = (self.sequence + 1) & i32::MAX as u32;
         let mut request = match self.answered.take() {
-            Some(answered) => answered,
+            Some(answered) => *answered,
             None => {
                 let mut request = self.frame();
                 if let Some(auth) = &mut self.auth {

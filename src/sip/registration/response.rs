@@ -5,6 +5,7 @@ use crate::sip::auth::Refused;
 use crate::sip::header::Name;
 use crate::sip::message::{Response, Status};
 use crate::sip::name_addr::NameAddr;
+use crate::sip::uri::Uri;
 use crate::time::{Duration, Instant};
 
 /// A binding longer than that is refreshed every day all the same.
@@ -29,14 +30,15 @@ impl Registration {
         {
             return;
         }
-        let sent = sent.clone();
+        // Whatever it says, the phase that follows is another one.
+        let Phase::Sent { sent, .. } = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
         if let Ok(via) = response.headers.top_via() {
             self.learn(sent.hop, &via);
         }
         match response.status {
             status if status.is_success() && sent.expires.is_zero() => self.unbound(now),
             status if status.is_success() => self.bound(now, &sent, response),
-            Status::UNAUTHORIZED | Status::PROXY_AUTHENTICATION_REQUIRED => self.challenged(now, &sent, response),
+            Status::UNAUTHORIZED | Status::PROXY_AUTHENTICATION_REQUIRED => self.challenged(now, *sent, response),
             FIRST_HOP_LACKS_OUTBOUND if self.outbound != Outbound::Off => {
                 self.outbound = Outbound::Off;
                 self.ask(now);
@@ -59,7 +61,7 @@ impl Registration {
         };
         let Some(granted) = granted.filter(|granted| !granted.is_zero()) else {
             self.binding = None;
-            self.fail(now, Failure::NotBound(sent.contact.clone()), None);
+            self.fail(now, Failure::NotBound(Uri::clone(&sent.contact)), None);
             return;
         };
         let until = now + granted;
@@ -98,15 +100,15 @@ impl Registration {
         }
     }
 
-    fn challenged(&mut self, now: Instant, sent: &Sent, response: &Response) {
+    fn challenged(&mut self, now: Instant, sent: Sent, response: &Response) {
         let Some(auth) = &mut self.auth else {
             self.fail(now, unauthorized(response), None);
             return;
         };
-        let mut request = sent.request.clone();
-        match auth.answer(&mut request, response, &mut self.attempt.challenges, &mut self.random) {
+        let mut request = sent.request;
+        match auth.answer(&mut request, response, &mut self.attempt.challenges, &mut self.seed.grow()) {
             Ok(()) => {
-                self.answered = Some(request);
+                self.answered = Some(Box::new(request));
                 self.ask(now);
             }
             Err(Refused::Wrong { .. } | Refused::TooOften) => self.fail(now, unauthorized(response), None),
@@ -146,10 +148,10 @@ impl Registration {
         let granted = granted.min(LONGEST);
         if let Some(share) = self.config.refresh {
             // Up to a twentieth earlier each time, for the same reason.
-            let early = share.of(granted).mul_f64(1.0 - 0.05 * self.random.unit());
+            let early = share.of(granted).mul_f64(1.0 - 0.05 * self.seed.grow().unit());
             return early.max(Duration::from_millis(500));
         }
-        let lead = (granted / 4).min(Duration::from_secs(64)).mul_f64(1.0 + 0.25 * self.random.unit());
+        let lead = (granted / 4).min(Duration::from_secs(64)).mul_f64(1.0 + 0.25 * self.seed.grow().unit());
         (granted - lead.min(granted / 2)).max(Duration::from_millis(500))
     }
 }

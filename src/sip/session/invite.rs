@@ -107,8 +107,8 @@ impl Session {
         match (first, std::mem::replace(&mut self.phase, Phase::Over)) {
             (Some(hop), Phase::Finding(mut draft)) => {
                 draft.hops = found.unwrap_or_default();
-                if let Some(line) = self.account.filter(|_| draft.home).and_then(|id| ex.accounts.get_mut(id)) {
-                    draft.hops.iter().for_each(|hop| line.note_peer(hop.remote.ip()));
+                if let Some(account) = self.account.filter(|_| draft.home) {
+                    draft.hops.iter().for_each(|hop| ex.accounts.note_peer(account, hop.remote.ip()));
                 }
                 draft.until = now + ex.config.limits.command;
                 self.phase = Phase::Drafted(draft);
