@@ -12,6 +12,9 @@ mod explanations;
 mod failures;
 mod history;
 mod process;
+#[path = "../shared/program.rs"]
+#[allow(dead_code, reason = "each test program uses its own part")]
+mod program;
 mod quality;
 mod secrets;
 mod traces;

@@ -1,14 +1,15 @@
 //! Running the program, and the domain that it talks to.
 
+use crate::program::{self, Program};
 use serde_json::Value;
 use sidetone::loopback::Loopback;
-use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 use tempfile::TempDir;
+
+pub use crate::program::Outcome;
 
 /// How long anything may take on a machine that is busy with other tests.
 pub const LIMIT: Duration = Duration::from_secs(90);
@@ -35,21 +36,11 @@ impl Home {
 
     /// The program with these arguments and nothing of the tester's own settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sidetone"));
-        command.args(arguments);
-        self.furnish(&mut command);
-        command
+        program::furnished(arguments, self.directory.path(), PASSWORD)
     }
 
     pub fn furnish(&self, command: &mut Command) {
-        command
-            .env("SIDETONE_DB", self.path("calls.db"))
-            .env("SIDETONE_STATE", self.path("state"))
-            .env("SIDETONE_PASSWORD", PASSWORD)
-            .env_remove("SIDETONE_LOG")
-            .env_remove("SIDETONE_CONFIG")
-            .env("XDG_CONFIG_HOME", self.directory.path())
-            .stdin(Stdio::null());
+        program::furnish(command, self.directory.path(), PASSWORD);
     }
 
     /// Runs the program to its end.
@@ -72,64 +63,16 @@ impl Home {
     }
 }
 
-/// How the program ended.
-#[derive(Debug)]
-pub struct Outcome {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
-}
-
-impl Outcome {
-    /// Every line of stdout as a JSON object.
-    #[track_caller]
-    pub fn objects(&self) -> Vec<Value> {
-        self.out.lines().map(|line| object(line, &self.err)).collect()
-    }
-
-    /// The records of the calls that ended.
-    #[track_caller]
-    pub fn ended(&self) -> Vec<Value> {
-        let ended = self.objects().into_iter().filter(|event| event["event"] == "call.ended");
-        ended.map(|event| event["call"].clone()).collect()
-    }
-}
-
-#[track_caller]
-fn object(line: &str, err: &str) -> Value {
-    match serde_json::from_str(line) {
-        Ok(value @ Value::Object(_)) => value,
-        other => panic!("stdout holds a line that is no JSON object: {line} ({other:?})\nstderr: {err}"),
-    }
-}
-
-enum Line {
-    Out(String),
-    Err(String),
-}
-
 /// The program while it runs.
-pub struct Running {
-    child: Child,
-    lines: Receiver<Line>,
-    out: String,
-    err: String,
-    /// What of `out` was taken by [`Running::expect`].
-    taken: usize,
-}
+pub struct Running(Program);
 
 impl Running {
     pub fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (sender, lines) = channel();
-        forward(child.stdout.take().unwrap(), sender.clone(), Line::Out);
-        forward(child.stderr.take().unwrap(), sender, Line::Err);
-        Self { child, lines, out: String::new(), err: String::new(), taken: 0 }
+        Self(Program::start(command))
     }
 
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(name).arg(self.child.id().to_string()).status().unwrap();
-        assert!(sent.success());
+        self.0.signal(name);
     }
 
     /// Ctrl-C.
@@ -140,69 +83,27 @@ impl Running {
     /// Waits for the next event of this name.
     #[track_caller]
     pub fn expect(&mut self, name: &str) -> Value {
-        let start = Instant::now();
         loop {
-            while let Some(end) = self.out[self.taken..].find('\n') {
-                let line = self.out[self.taken..self.taken + end].to_owned();
-                self.taken += end + 1;
-                let event = object(&line, &self.err);
-                if event["event"] == name {
-                    return event;
-                }
+            match self.0.event(LIMIT) {
+                Ok(event) if event["event"] == name => return event,
+                Ok(_) => {}
+                Err(silence) => panic!("the event {name} never came ({silence:?})\n{}", self.0.story()),
             }
-            assert!(self.read(start), "the event {name} never came\n{}\n{}", self.out, self.err);
         }
     }
 
     /// Waits until stderr holds `text`.
     #[track_caller]
     pub fn expect_error(&mut self, text: &str) {
-        let start = Instant::now();
-        while !self.err.contains(text) {
-            assert!(self.read(start), "stderr never held {text:?}\n{}\n{}", self.out, self.err);
-        }
+        let said = self.0.error(text, LIMIT);
+        assert_eq!(said, Ok(()), "stderr never held {text:?}\n{}", self.0.story());
     }
 
     /// Waits for its end.
     #[track_caller]
-    pub fn finish(mut self) -> Outcome {
-        let start = Instant::now();
-        while self.read(start) {}
-        assert!(start.elapsed() < LIMIT, "it does not end\n{}\n{}", self.out, self.err);
-        let code = self.child.wait().unwrap().code().unwrap_or(-1);
-        Outcome { code, out: std::mem::take(&mut self.out), err: std::mem::take(&mut self.err) }
+    pub fn finish(self) -> Outcome {
+        self.0.finish(LIMIT)
     }
-
-    /// Takes one line; `false`: no more will come, or not in time.
-    fn read(&mut self, start: Instant) -> bool {
-        match self.lines.recv_timeout(LIMIT.saturating_sub(start.elapsed())) {
-            Ok(Line::Out(line)) => self.out += &line,
-            Ok(Line::Err(line)) => self.err += &line,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return false,
-        }
-        true
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Of one that has ended and was waited for, nothing is left to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn forward(from: impl std::io::Read + Send + 'static, to: Sender<Line>, kind: fn(String) -> Line) {
-    std::thread::spawn(move || {
-        let mut from = BufReader::new(from);
-        let mut line = Vec::new();
-        while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-            if to.send(kind(String::from_utf8_lossy(&line).into_owned())).is_err() {
-                return;
-            }
-            line.clear();
-        }
-    });
 }
 
 /// A registrar and proxy with some users, in this process.

@@ -15,6 +15,9 @@ mod inbound;
 mod kamailio;
 mod outbound;
 mod process;
+#[path = "../shared/program.rs"]
+#[allow(dead_code, reason = "each test program uses its own part")]
+mod program;
 mod public;
 mod registrar;
 mod rtpengine;
