@@ -6,6 +6,7 @@
 #[path = "shared/mod.rs"]
 mod shared;
 
+use shared::damage::{damage, seeds};
 use sidetone::call::negotiate::fuzz_negotiation;
 use sidetone::media::fuzz;
 use sidetone::net::stun;
@@ -33,59 +34,6 @@ const RTP: &[u8] = b"\x90\x60\0\x01\0\0\x03\xC0\0\0\0\x07\xBE\xDE\0\x01\x10\xAA\
 fn time() -> Duration {
     let seconds = std::env::var("SIDETONE_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
     Duration::from_secs_f64(seconds.unwrap_or(2.0))
-}
-
-fn seeds(own: &[&[u8]], folders: &[(&str, &str)]) -> Vec<Vec<u8>> {
-    let mut seeds: Vec<Vec<u8>> = own.iter().map(|seed| seed.to_vec()).collect();
-    for (folder, extension) in folders {
-        if let Some(folder) = shared::vectors(folder) {
-            seeds.extend(shared::files(&folder, extension).iter().map(|file| shared::octets(&folder.join(file))));
-        }
-    }
-    seeds
-}
-
-fn damage(octets: &mut Vec<u8>, other: &[u8], random: &mut Random) {
-    const PIECES: [&[u8]; 18] = [
-        b"\r\n",
-        b"\n",
-        b"\r\n ",
-        b"\"",
-        b"\\",
-        b"<",
-        b">",
-        b",",
-        b";",
-        b":",
-        b"=",
-        b"@",
-        b"%",
-        b"[",
-        b"\0",
-        b"\xFF",
-        b"4294967296",
-        b"\xC3\xBC",
-    ];
-    let place = random.range(0, octets.len().max(1) as u64) as usize;
-    let until =
-        |random: &mut Random, end: usize| random.range(place as u64, (place as u64 + 60).min(end as u64)) as usize;
-    match random.range(0, 6) {
-        0 if place < octets.len() => octets[place] = random.u32() as u8,
-        1 if place < octets.len() => octets[place] ^= 1 << random.range(0, 8),
-        2 => drop(octets.splice(place..place, PIECES[random.range(0, PIECES.len() as u64) as usize].iter().copied())),
-        3 => octets.truncate(place),
-        4 => {
-            let end = until(random, octets.len()).max(place);
-            octets.drain(place..end);
-        }
-        _ => {
-            // A piece of another seed.
-            let from = random.range(0, other.len().max(1) as u64) as usize;
-            let end = (from + random.range(0, 60) as usize).min(other.len());
-            let piece = other.get(from..end).unwrap_or_default().to_vec();
-            octets.splice(place.min(octets.len())..place.min(octets.len()), piece);
-        }
-    }
 }
 
 /// Runs `body` on damaged seeds for its time; a new seed of chance each run, which a failure prints with the input.

@@ -2,6 +2,7 @@
 
 mod shared;
 
+use shared::damage::{damage, seeds};
 use sidetone::random::Random;
 use sidetone::sip::header::Name;
 use sidetone::sip::message::Message;
@@ -157,76 +158,24 @@ fn own_messages_survive_a_round_trip() {
 /// A hundred thousand damaged messages: the fuzzer's promises hold for each.
 #[test]
 fn mutated_messages_break_no_promise() {
-    let mut seeds: Vec<Vec<u8>> = vec![INVITE.into(), RESPONSE.into()];
-    for (folder, extension) in
-        [("sip-messages", "sip"), ("sip-torture", "dat"), ("sip-torture-ipv6", "sip"), ("callflows", "sip")]
-    {
-        if let Some(folder) = shared::vectors(folder) {
-            seeds.extend(shared::files(&folder, extension).iter().map(|file| shared::octets(&folder.join(file))));
-        }
-    }
+    let folders = [("sip-messages", "sip"), ("sip-torture", "dat"), ("sip-torture-ipv6", "sip"), ("callflows", "sip")];
+    let seeds = seeds(&[INVITE.as_bytes(), RESPONSE.as_bytes()], &folders);
     for seed in &seeds {
         wire::fuzz(seed);
     }
     let mut random = Random::from_seed(0x51D3);
     for round in 0..100_000u64 {
-        let mut octets = seeds[random.range(0, seeds.len() as u64) as usize].clone();
+        let pick = |random: &mut Random| &seeds[random.range(0, seeds.len() as u64) as usize];
+        let mut octets = pick(&mut random).clone();
         // The header is where the parsing is.
         octets.truncate(900);
         for _ in 0..random.range(1, 5) {
-            mutate(&mut octets, &mut random);
+            let other = pick(&mut random);
+            damage(&mut octets, other, &mut random);
         }
         if let Err(panic) = std::panic::catch_unwind(|| wire::fuzz(&octets)) {
             println!("round {round}: {}", String::from_utf8_lossy(&octets));
             std::panic::resume_unwind(panic);
-        }
-    }
-}
-
-fn mutate(octets: &mut Vec<u8>, random: &mut Random) {
-    const PIECES: [&[u8]; 24] = [
-        b"\r\n",
-        b"\n",
-        b"\r",
-        b"\r\n ",
-        b"\r\n\r\n",
-        b"\"",
-        b"\\",
-        b"<",
-        b">",
-        b",",
-        b";",
-        b":",
-        b"=",
-        b"@",
-        b"%",
-        b"[",
-        b"]",
-        b"\0",
-        b"\xFF",
-        b"Content-Length: 4294967296\r\n",
-        b"99999999999999999999",
-        b"\xC3\xBC",
-        b"/",
-        b"?",
-    ];
-    let end = octets.len() as u64;
-    let place = random.range(0, end.max(1)) as usize;
-    match random.range(0, 5) {
-        0 if place < octets.len() => octets[place] = random.u32() as u8,
-        1 => {
-            let piece = PIECES[random.range(0, PIECES.len() as u64) as usize];
-            octets.splice(place..place, piece.iter().copied());
-        }
-        2 => octets.truncate(place),
-        3 => {
-            let last = random.range(place as u64, (place as u64 + 40).min(end)) as usize;
-            octets.drain(place..last.max(place));
-        }
-        _ => {
-            let last = random.range(place as u64, (place as u64 + 60).min(end)) as usize;
-            let copy = octets[place..last.max(place)].to_vec();
-            octets.splice(place..place, copy);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Finds the shared conformance data, which are never part of this repository.
 #![allow(dead_code, unreachable_pub, reason = "each test crate uses its own part")]
 
+pub mod damage;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
