@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sidetone::bench::impair::{Jitter, Loss, Recipe};
 use sidetone::random::Random;
 use sidetone::sip::agent::{AgentConfig, Event, InsideRequest, InviteRequest, RequestId, SessionId};
 use sidetone::sip::message::{Method, Status};
 use sidetone::time::{Duration, Instant};
 
 use crate::peer::{ANSWER, Line, OFFER, config, uri};
-use crate::world::{Link, Node, World, session_of};
+use crate::world::{Node, World, session_of};
 
 const SESSIONS: usize = 40;
 
@@ -31,16 +32,21 @@ fn limits() -> AgentConfig {
     config
 }
 
-fn link(random: &mut Random) -> Link {
-    let mut link = Link::perfect();
-    link.latency = Duration::from_millis(random.range(0, 300));
-    link.jitter = Duration::from_millis(random.range(0, 900));
-    link.loss = random.unit() * 0.1;
-    link.to_bad = random.unit() * 0.1;
-    link.to_good = 0.1 + random.unit() * 0.5;
-    link.bad_loss = random.unit();
-    link.twice = random.unit() * 0.2;
-    link
+/// A bad network.
+fn weather(random: &mut Random) -> Recipe {
+    Recipe {
+        delay: Duration::from_millis(random.range(0, 300)),
+        jitter: Jitter::Uniform(Duration::from_millis(random.range(0, 900))),
+        loss: Loss::GilbertElliott {
+            p: random.unit() * 0.1,
+            r: 0.1 + random.unit() * 0.5,
+            h: random.unit(),
+            k: 1.0 - random.unit() * 0.1,
+        },
+        duplicate: random.unit() * 0.2,
+        unordered: true,
+        ..Recipe::default()
+    }
 }
 
 /// What each event may follow, and what it leads to.
@@ -210,7 +216,8 @@ fn live(seed: u64) -> BTreeSet<String> {
     let mut world = World::new(seed);
     let nodes = [world.agent("192.0.2.1:5060", limits()), world.agent("192.0.2.2:5060", limits())];
     world.peer("192.0.2.66:5060");
-    world.link = link(&mut random);
+    let recipe = weather(&mut random);
+    world.weather(recipe.clone());
     world.names.insert("silent.example".into(), vec!["192.0.2.99:5060".parse().unwrap()]);
     let mut users = [User::default(), User::default()];
     let meddled = random.chance(0.5);
@@ -236,7 +243,9 @@ fn live(seed: u64) -> BTreeSet<String> {
         check(&world, seed);
     }
     // Everybody hangs up, or is lost in silence; then nothing is left.
-    world.link.loss = if random.chance(0.3) { 1.0 } else { world.link.loss };
+    if random.chance(0.3) {
+        world.weather(Recipe { loss: Loss::Random(1.0), ..recipe });
+    }
     for (node, user) in nodes.into_iter().zip(&users) {
         for session in user.live.keys() {
             let _ = world.with(node, |agent, now| agent.hangup(now, *session, None));
@@ -256,9 +265,15 @@ fn live(seed: u64) -> BTreeSet<String> {
     users.into_iter().flat_map(|user| user.seen).collect()
 }
 
+/// 200 lives, or as many as `SIDETONE_LIVES` says, from the seed `SIDETONE_FIRST_LIFE` on.
 #[test]
 fn random_life_200_seeds() {
-    let seen: BTreeSet<String> = (0..200).flat_map(live).collect();
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let (first, count) = (number("SIDETONE_FIRST_LIFE").unwrap_or(0), number("SIDETONE_LIVES").unwrap_or(200));
+    let seen: BTreeSet<String> = (first..first + count).flat_map(live).collect();
+    if count < 200 {
+        return;
+    }
     let all = [
         "Acknowledged",
         "Answered",
@@ -287,7 +302,7 @@ fn one_seed_one_life() {
         let mut world = World::new(9);
         let node = world.agent("192.0.2.1:5060", limits());
         let other = world.agent("192.0.2.2:5060", limits());
-        world.link = link(&mut random);
+        world.weather(weather(&mut random));
         let mut user = User::default();
         for _ in 0..60 {
             act(&mut world, node, &mut user, &mut random, "sip:a@192.0.2.2");

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 
+use sidetone::bench::impair::{Impairment, Recipe};
 use sidetone::random::Random;
 use sidetone::sip::agent::{Agent, AgentConfig, Event, Output, ResolveError, SessionId};
 use sidetone::sip::hop::{Hop, Transport};
@@ -43,27 +44,8 @@ pub enum Fate {
     Twice,
 }
 
-/// What the link does to all messages: Gilbert-Elliott loss, latency with jitter (so messages overtake), repetition.
-#[derive(Clone, Debug)]
-pub struct Link {
-    pub latency: Duration,
-    pub jitter: Duration,
-    pub loss: f64,
-    /// Loss while the link is bad, and how it changes between good and bad with each message.
-    pub bad_loss: f64,
-    pub to_bad: f64,
-    pub to_good: f64,
-    pub twice: f64,
-    bad: bool,
-}
-
-impl Link {
-    pub fn perfect() -> Self {
-        let latency = Duration::from_millis(10);
-        let jitter = Duration::ZERO;
-        Self { latency, jitter, loss: 0.0, bad_loss: 0.0, to_bad: 0.0, to_good: 1.0, twice: 0.0, bad: false }
-    }
-}
+/// How long a message takes on a network that does nothing to it.
+const LATENCY: Duration = Duration::from_millis(10);
 
 /// Decides about single messages before the link does.
 type Filter = Box<dyn FnMut(&Wire) -> Fate>;
@@ -73,7 +55,10 @@ pub struct World {
     pub places: Vec<Place>,
     /// What scripted peers received.
     pub inboxes: BTreeMap<SocketAddr, VecDeque<Wire>>,
-    pub link: Link,
+    /// What happens to datagrams.
+    network: Impairment,
+    /// How long every message takes at least.
+    latency: Duration,
     pub filter: Filter,
     /// The name service: a name and its addresses in order.
     pub names: HashMap<String, Vec<SocketAddr>>,
@@ -93,7 +78,8 @@ impl World {
             now: Instant::from_millis(1000),
             places: Vec::new(),
             inboxes: BTreeMap::new(),
-            link: Link::perfect(),
+            network: Impairment::new(Recipe { delay: LATENCY, ..Recipe::default() }, Random::from_seed(!seed)),
+            latency: LATENCY,
             filter: Box::new(|_| Fate::Pass),
             names: HashMap::new(),
             unanswered: Vec::new(),
@@ -284,30 +270,31 @@ impl World {
         }
     }
 
+    /// Treats datagrams by `recipe` from now on.
+    pub fn weather(&mut self, recipe: Recipe) {
+        self.latency = recipe.delay;
+        self.network.change(recipe);
+    }
+
     fn launch(&mut self, wire: Wire) {
         self.trace.push(wire.clone());
-        let link = &mut self.link;
-        let mut delay = link.latency + link.jitter.mul_f64(self.random.unit());
-        let mut copies = 1 + usize::from(self.random.chance(link.twice));
-        if wire.transport == Transport::Udp {
-            link.bad = if link.bad { !self.random.chance(link.to_good) } else { self.random.chance(link.to_bad) };
-            if self.random.chance(if link.bad { link.bad_loss } else { link.loss }) {
-                copies = 0;
-            }
-        } else {
+        let mut arrivals: Vec<Instant> = match wire.transport {
+            Transport::Udp => self.network.pass(self.now, wire.bytes.len()).times().collect(),
             // A stream keeps the order and loses nothing.
-            (copies, delay) = (1, link.latency);
-        }
+            Transport::Tcp | Transport::Tls => vec![self.now + self.latency],
+        };
         match (self.filter)(&wire) {
             Fate::Pass => {}
-            Fate::Lose => copies = 0,
-            Fate::Delay(more) => delay += more,
-            Fate::Twice => copies = 2,
+            Fate::Lose => arrivals.clear(),
+            Fate::Delay(more) => arrivals.iter_mut().for_each(|at| *at += more),
+            Fate::Twice => {
+                let at = self.now + self.latency;
+                arrivals = vec![at, at + Duration::from_millis(3)];
+            }
         }
-        for _ in 0..copies {
+        for at in arrivals {
             self.last_flight += 1;
-            self.flights.insert((self.now + delay, self.last_flight), wire.clone());
-            delay += Duration::from_millis(3);
+            self.flights.insert((at, self.last_flight), wire.clone());
         }
     }
 

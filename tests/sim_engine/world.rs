@@ -1,5 +1,6 @@
 //! The world of a simulation: two engines, the link between them, their pretended media, one virtual clock.
 
+use sidetone::bench::impair::{Impairment, Recipe};
 use sidetone::call::record::Record;
 use sidetone::call::{CallId, Conduct, Event, MediaEvent, MediaOptions, Moment};
 use sidetone::engine::{Config, Dial, Engine, Output, Refused};
@@ -41,6 +42,8 @@ pub struct Place {
     pub opens: f64,
     /// Does media tell that it has closed?
     pub closes: bool,
+    /// Has its address changed?
+    moved: bool,
     next_port: u16,
 }
 
@@ -61,9 +64,8 @@ pub struct World {
     pub now: Instant,
     pub places: Vec<Place>,
     pub random: Random,
-    pub loss: f64,
-    pub jitter: Duration,
-    pub twice: f64,
+    /// What happens to datagrams.
+    pub network: Impairment,
     pub trace: Vec<Wire>,
     /// What was sent to an address without an engine.
     pub strays: VecDeque<Wire>,
@@ -88,6 +90,16 @@ impl World {
 
     /// People at their addresses, whose calls may use this, and who let others do that.
     pub fn with_people(seed: u64, people: &[(&str, &str, MediaOptions)], conduct: Conduct) -> Self {
+        Self::with_accounts(seed, people, conduct, |_, _| {})
+    }
+
+    /// The same, with accounts to one's taste.
+    pub fn with_accounts(
+        seed: u64,
+        people: &[(&str, &str, MediaOptions)],
+        conduct: Conduct,
+        taste: impl Fn(&mut Random, &mut Account),
+    ) -> Self {
         let mut random = Random::from_seed(seed);
         let mut place = |(name, host, media): &(&str, &str, MediaOptions)| {
             let config = Config {
@@ -96,7 +108,9 @@ impl World {
                 media: media.clone(),
             };
             let mut engine = Engine::new(config, wall(), random.split());
-            engine.add_account(Account::new(format!("sip:{name}@{host}").parse().unwrap()));
+            let mut account = Account::new(format!("sip:{name}@{host}").parse().unwrap());
+            taste(&mut random, &mut account);
+            engine.add_account(account);
             Place {
                 engine,
                 address: format!("{host}:5060").parse().unwrap(),
@@ -106,6 +120,7 @@ impl World {
                 digits: Vec::new(),
                 opens: 1.0,
                 closes: true,
+                moved: false,
                 next_port: 20_000,
             }
         };
@@ -114,9 +129,7 @@ impl World {
             now: START,
             places,
             random,
-            loss: 0.0,
-            jitter: Duration::ZERO,
-            twice: 0.0,
+            network: Impairment::new(Recipe { delay: LATENCY, ..Recipe::default() }, Random::from_seed(!seed)),
             trace: Vec::new(),
             strays: VecDeque::new(),
             due: BTreeMap::new(),
@@ -215,6 +228,16 @@ impl World {
         self.later(at, Due::Wire(Wire { at: self.now, from, to, bytes }));
     }
 
+    /// The network gives `who` another address; what is on its way to the old one is lost.
+    pub fn rehouse(&mut self, who: usize, address: SocketAddr) {
+        let place = &mut self.places[who];
+        (place.address, place.moved) = (address, true);
+        let peers: Vec<_> = place.engine.peers().into_keys().collect();
+        for peer in peers {
+            self.with(who, |engine, now| engine.handle_route(now, peer, Some(address.ip())));
+        }
+    }
+
     /// Media of a call breaks, or tells something.
     pub fn media(&mut self, who: usize, call: CallId, event: MediaEvent) {
         self.with(who, |engine, now| engine.handle_media(now, call, event));
@@ -276,9 +299,7 @@ impl World {
     fn launch(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
         let wire = Wire { at: self.now, from, to, bytes };
         self.trace.push(wire.clone());
-        let copies = if self.random.chance(self.loss) { 0 } else { 1 + usize::from(self.random.chance(self.twice)) };
-        for _ in 0..copies {
-            let at = self.now + LATENCY + self.jitter.mul_f64(self.random.unit());
+        for at in self.network.pass(self.now, wire.bytes.len()).times() {
             self.later(at, Due::Wire(wire.clone()));
         }
     }
@@ -302,7 +323,7 @@ impl World {
                 }
                 Output::OpenMedia { call, local, .. } => {
                     assert_eq!(place.media.insert(call, Media::Opening), None, "opened twice");
-                    assert_eq!(local, place.address.ip());
+                    assert!(place.moved || local == place.address.ip(), "{local}");
                     place.next_port += 2;
                     let event = if self.random.chance(place.opens) {
                         MediaEvent::Opened(SocketAddr::new(local, place.next_port))

@@ -41,10 +41,10 @@ fn config() -> Config {
         user: "alice".into(),
         expires: Duration::from_secs(3600),
         refresh: None,
-        credentials: Some(Credentials::new("alice", "secret")),
+        credentials: Some(Credentials::new("alice", "secret").into()),
         instance: None,
         outbound: true,
-        headers,
+        headers: headers.into(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use sidetone::bench::impair::{Fate, Impairment, Jitter, Loss, Recipe};
 use sidetone::random::Random;
 use sidetone::sip::header::{Headers, Name};
 use sidetone::sip::hop::{Hop, Transport};
@@ -23,15 +24,6 @@ enum Plan {
 }
 
 const PLANS: [Plan; 4] = [Plan::Answer, Plan::Refuse, Plan::RingThenAnswer, Plan::RingUntilCancelled];
-
-#[derive(Clone, Copy)]
-struct Link {
-    loss: f64,
-    duplicates: f64,
-    /// One-way delay: at least 5 ms, at most this.
-    delay: u64,
-    transport: Transport,
-}
 
 /// A call of the client side.
 struct Call {
@@ -55,7 +47,9 @@ struct Leg {
 struct World {
     now: Instant,
     random: Random,
-    link: Link,
+    transport: Transport,
+    /// To the client, to the server.
+    links: [Impairment; 2],
     client: Transactions,
     server: Transactions,
     /// What is under way: (arrival, order of sending) to (does it go to the server, octets).
@@ -93,14 +87,26 @@ fn request(method: &str, call: &str) -> Request {
 }
 
 impl World {
-    fn new(seed: u64, link: Link) -> Self {
+    /// A link whose one-way delay is 5 ms to `longest` ms.
+    fn new(seed: u64, transport: Transport, loss: f64, duplicate: f64, longest: u64) -> Self {
         let mut random = Random::from_seed(seed);
+        let recipe = Recipe {
+            loss: Loss::Random(loss),
+            delay: Duration::from_millis(5),
+            jitter: Jitter::Uniform(Duration::from_millis(longest - 5)),
+            duplicate,
+            // A stream keeps its order.
+            unordered: !transport.reliable(),
+            ..Recipe::default()
+        };
+        let links = [(); 2].map(|()| Impairment::new(recipe.clone(), random.split()));
         let mut table = || Transactions::new(Timers::default(), Limits::default(), random.split());
         let (client, server) = (table(), table());
         Self {
             now: Instant::ZERO,
             random,
-            link,
+            transport,
+            links,
             client,
             server,
             flying: BTreeMap::new(),
@@ -117,7 +123,7 @@ impl World {
     fn start(&mut self, index: u64) {
         let call = format!("call{index}");
         let plan = PLANS[(self.random.u64() % 4) as usize];
-        let hop = hop(self.link.transport, false);
+        let hop = hop(self.transport, false);
         let id = self.client.send(self.now, request("INVITE", &call), hop).unwrap();
         let after = Duration::from_millis(self.random.range(0, 5_000));
         let cancel = (plan == Plan::RingUntilCancelled).then(|| self.now + after);
@@ -127,22 +133,12 @@ impl World {
     }
 
     fn fly(&mut self, to_server: bool, octets: &[u8]) {
-        let copies = 1 + usize::from(self.random.chance(self.link.duplicates));
-        for _ in 0..copies {
-            if self.random.chance(self.link.loss) {
-                self.lost += 1;
-                continue;
-            }
+        let fate = self.links[usize::from(to_server)].pass(self.now, octets.len());
+        self.lost += u64::from(matches!(fate, Fate::Lost(_)));
+        for at in fate.times() {
             self.carried += 1;
             self.order += 1;
-            let delay = Duration::from_millis(self.random.range(5, self.link.delay));
-            // A stream keeps its order.
-            let mut arrival = self.now + delay;
-            if self.link.transport.reliable() {
-                let last = self.flying.iter().rev().find(|(_, (to, _))| *to == to_server).map(|((at, _), _)| *at);
-                arrival = last.map_or(arrival, |last| last.max(arrival));
-            }
-            self.flying.insert((arrival, self.order), (to_server, octets.to_vec()));
+            self.flying.insert((at, self.order), (to_server, octets.to_vec()));
         }
     }
 
@@ -167,7 +163,7 @@ impl World {
         while let Some(entry) = self.flying.first_entry().filter(|entry| entry.key().0 <= now) {
             let (to_server, octets) = entry.remove();
             let message = parse_datagram(&octets).unwrap();
-            let source = hop(self.link.transport, to_server);
+            let source = hop(self.transport, to_server);
             let table = if to_server { &mut self.server } else { &mut self.client };
             table.receive(now, source, message);
             self.drain();
@@ -249,7 +245,7 @@ impl World {
                     let leg = self.legs.values_mut().find(|leg| leg.id == invite).unwrap();
                     leg.due = Some((self.now, Status::REQUEST_TERMINATED));
                 }
-                Output::ServerTimeout { .. } => assert!(self.link.loss > 0.0),
+                Output::ServerTimeout { .. } => assert!(self.lost > 0),
                 other => panic!("{other:?}"),
             }
         }
@@ -271,7 +267,7 @@ impl World {
         if status.is_success() {
             let mut ack = request("ACK", name);
             ack.headers.set(Name::To, "<sip:bob@example.com>;tag=b");
-            self.client.send_ack(ack, hop(self.link.transport, false));
+            self.client.send_ack(ack, hop(self.transport, false));
         }
     }
 
@@ -323,8 +319,7 @@ impl World {
 
 #[test]
 fn a_clean_link_repeats_nothing() {
-    let link = Link { loss: 0.0, duplicates: 0.0, delay: 100, transport: Transport::Udp };
-    let (reached, answered, world) = World::new(1, link).run(200);
+    let (reached, answered, world) = World::new(1, Transport::Udp, 0.0, 0.0, 100).run(200);
     assert_eq!((reached, answered), (200, 200));
     // 2xx of the user apart, T1 is never exceeded.
     assert_eq!((world.client.counters().resent, world.server.counters().resent), (0, 0));
@@ -332,8 +327,7 @@ fn a_clean_link_repeats_nothing() {
 
 #[test]
 fn a_stream_carries_every_message_once() {
-    let link = Link { loss: 0.0, duplicates: 0.0, delay: 700, transport: Transport::Tcp };
-    let (reached, answered, world) = World::new(2, link).run(200);
+    let (reached, answered, world) = World::new(2, Transport::Tcp, 0.0, 0.0, 700).run(200);
     assert_eq!((reached, answered), (200, 200));
     assert_eq!((world.client.counters().resent, world.server.counters().resent), (0, 0));
 }
@@ -342,8 +336,7 @@ fn a_stream_carries_every_message_once() {
 fn every_seed_of_a_bad_link_ends_every_request_once() {
     let mut missed = 0;
     for seed in 0..40 {
-        let link = Link { loss: 0.25, duplicates: 0.1, delay: 900, transport: Transport::Udp };
-        let (reached, answered, world) = World::new(seed, link).run(25);
+        let (reached, answered, world) = World::new(seed, Transport::Udp, 0.25, 0.1, 900).run(25);
         // A query has eleven tries. A ringing call has seven, and then is ended by timer B: one in some hundreds is.
         assert!(reached >= 24 && answered == 25, "seed {seed}: {reached} calls, {answered} queries");
         missed += 25 - reached;
@@ -354,8 +347,7 @@ fn every_seed_of_a_bad_link_ends_every_request_once() {
 
 #[test]
 fn a_dead_link_ends_everything_by_time_out() {
-    let link = Link { loss: 1.0, duplicates: 0.0, delay: 100, transport: Transport::Udp };
-    let (reached, answered, world) = World::new(3, link).run(20);
+    let (reached, answered, world) = World::new(3, Transport::Udp, 1.0, 0.0, 100).run(20);
     assert_eq!((reached, answered), (0, 0));
     assert!(world.calls.values().all(|call| call.timed_out));
     assert!(world.now >= Instant::from_millis(32_000) && world.now <= Instant::from_millis(32_001));
