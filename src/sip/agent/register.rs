@@ -285,7 +285,7 @@ impl Exchange {
             && self.config.keepalive
             && wanted != KeepAlive::Off
         {
-            let answers = timer.is_some() || line.registration.as_ref().is_some_and(Registration::keeps_flow);
+            let answers = timer.is_some() || line.registration.as_deref().is_some_and(Registration::keeps_flow);
             let technique = match wanted {
                 KeepAlive::Standard | KeepAlive::Every(_) if answers => Technique::Stun,
                 KeepAlive::Standard | KeepAlive::Every(_) | KeepAlive::Crlf | KeepAlive::Off => Technique::Crlf,
