@@ -42,6 +42,7 @@ fn plan(codec: Codec, keyed: bool) -> Plan {
         send_event: Some(TelephoneEvent { payload_type: 101, clock_rate: codec.clock_rate() }),
         receive_events: vec![TelephoneEvent { payload_type: 101, clock_rate: codec.clock_rate() }],
         hear_tones: false,
+        holding: false,
         srtp: keyed.then(|| Srtp { suite: SrtpSuite::AesCm128HmacSha1_80, local: key.clone(), remote: key }),
     }
 }

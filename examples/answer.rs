@@ -45,7 +45,7 @@ async fn answer() -> Result<(), Box<dyn Error>> {
                     let from = &event.record.from;
                     match event.moment {
                         Moment::Ringing { .. } => {
-                            let io = Io { source: Source::Tone(880.0), sink: Sink::Null, record: None };
+                            let io = Io { source: Source::Tone(880.0), sink: Sink::Null, ..Io::default() };
                             if let Err(error) = phone.answer(event.call, io).await {
                                 println!("{from} gave up: {error}");
                             }

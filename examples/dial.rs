@@ -45,7 +45,7 @@ async fn dial() -> Result<(), Box<dyn Error>> {
         ring_limit: Duration::from_secs(60),
         headers: Vec::new(),
     };
-    let call = phone.dial(wish, Io { source, sink: Sink::Null, record: None }).await?;
+    let call = phone.dial(wish, Io { source, sink: Sink::Null, ..Io::default() }).await?;
     while let Some(event) = events.next().await {
         let Event::Call(event) = event else { continue };
         let record = event.record;

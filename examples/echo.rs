@@ -36,7 +36,7 @@ async fn echo() -> Result<(), Box<dyn Error>> {
             event = events.next() => match event.ok_or("the phone ended")? {
                 Event::Call(event) => match event.moment {
                     Moment::Ringing { .. } => {
-                        let io = Io { source: Source::Echo, sink: Sink::Null, record: None };
+                        let io = Io { source: Source::Echo, sink: Sink::Null, ..Io::default() };
                         if let Err(error) = phone.answer(event.call, io).await {
                             println!("{} gave up: {error}", event.record.from);
                         }

@@ -66,6 +66,8 @@ pub struct Engine {
     next_call: u64,
     outputs: VecDeque<Output>,
     conduct: Conduct,
+    /// What others may ask in calls of an account, where that differs.
+    account_conduct: BTreeMap<AccountId, Conduct>,
     joined: transfer::Joined,
 }
 
@@ -86,6 +88,7 @@ impl Engine {
             next_call: 1,
             outputs: VecDeque::new(),
             conduct: config.conduct,
+            account_conduct: BTreeMap::new(),
             joined: transfer::Joined::default(),
         }
     }
@@ -126,6 +129,11 @@ impl Engine {
         self.account_media.insert(account, media);
     }
 
+    /// Says what others may ask in calls of an account, in place of what they may in all calls.
+    pub fn set_account_conduct(&mut self, account: AccountId, conduct: Conduct) {
+        self.account_conduct.insert(account, conduct);
+    }
+
     /// Registers an account and keeps it registered.
     ///
     /// # Errors
@@ -158,7 +166,7 @@ impl Engine {
 
     fn dial_now(&mut self, now: Instant, dial: Dial) -> Result<CallId, Refused> {
         let account = self.accounts.get(dial.account.0 as usize).ok_or(agent::Refused::NoAccount(dial.account))?;
-        let (aor, dtmf) = (account.aor.clone(), account.dtmf);
+        let (aor, account_name, dtmf) = (account.aor.clone(), account.name.clone(), account.dtmf);
         let Presented { from, caller, headers } = account.present(dial.from_number.as_deref())?;
         let number = caller.user().map(|user| user.into_owned());
         let target = address::dialled(account, dial.target)?;
@@ -172,13 +180,14 @@ impl Engine {
             to: bare(&target),
             number,
             account: Some(bare(&aor)),
+            account_name,
             account_id: Some(dial.account),
             dtmf: dial.media.dtmf.unwrap_or(dtmf),
             options: dial.media,
             ring_limit: dial.ring_limit,
         };
         let id = start.id;
-        self.open(now, id, session, |desk| Call::outbound(desk, start));
+        self.open(now, &start.clone(), |desk| Call::outbound(desk, start));
         Ok(id)
     }
 
@@ -315,6 +324,7 @@ impl Engine {
             to: bare(&invitation.to.uri),
             number,
             account: account.map(|account| bare(&account.aor)),
+            account_name: account.and_then(|account| account.name.clone()),
             account_id: id,
             dtmf: options.dtmf.or(account.map(|account| account.dtmf)).unwrap_or_default(),
             options,
@@ -322,7 +332,7 @@ impl Engine {
             ring_limit: Duration::MAX,
         };
         let id = self.next_id();
-        self.open(now, id, session, |desk| Call::inbound(desk, start, invitation, &caller));
+        self.open(now, &start.clone(), |desk| Call::inbound(desk, start, invitation, &caller));
         self.greet(now, id, invitation);
     }
 
@@ -338,19 +348,25 @@ impl Engine {
         Registration { account, aor, state, explanation }
     }
 
-    fn open(&mut self, now: Instant, id: CallId, session: SessionId, start: impl FnOnce(&mut Desk<'_>) -> Call) {
+    /// What others may ask in calls of this account.
+    fn conduct(&self, account: Option<AccountId>) -> Conduct {
+        account.and_then(|account| self.account_conduct.get(&account)).copied().unwrap_or(self.conduct)
+    }
+
+    fn open(&mut self, now: Instant, start: &Start, make: impl FnOnce(&mut Desk<'_>) -> Call) {
         let mut out = VecDeque::new();
-        let call = start(&mut Desk {
+        let conduct = self.conduct(start.account_id);
+        let call = make(&mut Desk {
             now,
             wall: self.wall,
             agent: &mut self.agent,
             random: &mut self.random,
-            conduct: self.conduct,
+            conduct,
             out: &mut out,
         });
-        self.by_session.insert(session, id);
-        self.deadlines.change(id, None, call.poll_timeout());
-        self.calls.insert(id, call);
+        self.by_session.insert(start.session, start.id);
+        self.deadlines.change(start.id, None, call.poll_timeout());
+        self.calls.insert(start.id, call);
         self.take(now, out);
     }
 
@@ -373,6 +389,7 @@ impl Engine {
     }
 
     fn step(&mut self, now: Instant, id: CallId, step: impl FnOnce(&mut Call, &mut Desk<'_>)) {
+        let conduct = self.conduct(self.calls.get(&id).and_then(Call::account));
         let Some(call) = self.calls.get_mut(&id) else { return };
         let noted = call.poll_timeout();
         let mut out = VecDeque::new();
@@ -383,7 +400,7 @@ impl Engine {
                 wall: self.wall,
                 agent: &mut self.agent,
                 random: &mut self.random,
-                conduct: self.conduct,
+                conduct,
                 out: &mut out,
             },
         );

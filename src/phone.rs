@@ -93,8 +93,6 @@ pub struct Settings {
     pub state: Option<PathBuf>,
     /// Take calls that no account claims?
     pub take_unclaimed: bool,
-    /// How many 3xx of one call are followed.
-    pub redirects: u8,
     /// The flight recorder.
     pub trace: trace::Options,
     /// What becomes of requests from addresses that no account knows; `None`: they are ignored, or served when calls are
@@ -102,6 +100,8 @@ pub struct Settings {
     pub guard: Option<guard::Config>,
     /// What others may ask of us: transfers, second calls, calls that answer themselves.
     pub conduct: Conduct,
+    /// The same for calls of an account, where that differs.
+    pub account_conduct: BTreeMap<AccountId, Conduct>,
 }
 
 /// Whom the accounts mean to talk to: names that certificates may be for.
@@ -134,10 +134,10 @@ impl Default for Settings {
             database: None,
             state: None,
             take_unclaimed: false,
-            redirects: 0,
             trace: trace::Options::default(),
             guard: None,
             conduct: Conduct::default(),
+            account_conduct: BTreeMap::new(),
         }
     }
 }
@@ -231,7 +231,6 @@ impl Phone {
         let config = Config {
             agent: AgentConfig {
                 unclaimed,
-                redirects: settings.redirects,
                 capabilities: Some(call::negotiate::capabilities(shown, &settings.media.codecs, &mut random)),
                 guard: settings.guard.unwrap_or_else(|| guard::Config {
                     strangers: if settings.take_unclaimed { Strangers::Admit } else { Strangers::Ignore },
@@ -256,6 +255,9 @@ impl Phone {
         }
         for (account, media) in settings.account_media {
             engine.set_account_media(account, media);
+        }
+        for (account, conduct) in settings.account_conduct {
+            engine.set_account_conduct(account, conduct);
         }
         let (commands, received) = mpsc::channel(COMMANDS);
         let (events, listener) = broadcast::channel(EVENTS);
@@ -462,6 +464,7 @@ fn keep(store: &Store, event: &CallEvent) {
         // Rows change at the milestones; the rest is in the last one.
         Moment::Held(_)
         | Moment::Resumed(_)
+        | Moment::Codec
         | Moment::ChangeRefused(_)
         | Moment::Dtmf { .. }
         | Moment::DtmfRefused { .. }

@@ -168,6 +168,52 @@ fn the_sender_keeps_its_numbers_through_hold_and_codec_change() {
     assert_eq!((quality.lost, quality.late), (0, 0), "a hold is no loss");
 }
 
+/// RFC 6263: while nothing is said, something leaves the RTP port at least every 15 s.
+#[test]
+fn a_silent_stream_keeps_its_way_through_translators_open() {
+    for (keyed, direction) in [(false, Direction::Inactive), (false, Direction::RecvOnly), (true, Direction::Inactive)]
+    {
+        let mut call = call(Codec::Pcmu, keyed, CALM, 16);
+        call.run(1_000, babble);
+        let mut held = plan(0, Codec::Pcmu, Codec::Pcmu, keyed);
+        held.direction = direction;
+        call.sessions[0].update(call.now, held).unwrap();
+        let before = call.packets[0].len();
+        call.run(50_000, babble);
+        let kept = &call.packets[0][before..];
+        assert_eq!(kept.len(), 3, "one every 15 s");
+        let last = &call.packets[0][before - 1];
+        let number = |packet: &[u8]| u16::from_be_bytes([packet[2], packet[3]]);
+        for (nth, packet) in (1..).zip(kept) {
+            assert_eq!(packet[1], 127, "a payload type that nobody agreed on, and no marker");
+            assert_eq!(number(packet).wrapping_sub(number(last)), nth, "numbered as all others");
+            assert_eq!(packet.len(), if keyed { 12 + 10 } else { 12 }, "empty, but for what authenticates it");
+        }
+        assert_eq!(call.sessions[1].counters().srtp.auth_failed, 0);
+        let quality = call.sessions[1].quality(call.now).inbound;
+        assert_eq!((quality.lost, quality.late), (0, 0));
+        // The voice comes back as if nothing had been.
+        call.sessions[0].update(call.now, plan(0, Codec::Pcmu, Codec::Pcmu, keyed)).unwrap();
+        call.run(3_000, babble);
+        let end = call.said[0].len();
+        assert!(alikeness(&call.said[0][end - 14_000..end - 2_000], &call.heard[1][end - 14_000..], 8_000) > 0.95);
+    }
+}
+
+/// RFC 6263 section 5: RTCP on the same port does it by itself.
+#[test]
+fn with_rtcp_on_the_same_port_nothing_else_is_needed() {
+    let mut plans = [plan(0, Codec::Pcmu, Codec::Pcmu, false), plan(1, Codec::Pcmu, Codec::Pcmu, false)];
+    for (side, plan) in plans.iter_mut().enumerate() {
+        (plan.rtcp_mux, plan.remote_rtcp, plan.direction) = (true, address(1 - side), Direction::Inactive);
+    }
+    let mut call = Call::new(plans, CALM, 17);
+    call.run(60_000, babble);
+    assert!(call.packets.iter().all(Vec::is_empty), "no RTP");
+    let sent = call.sessions.each_ref().map(|session| session.counters().rtcp_sent);
+    assert!(sent.iter().all(|sent| *sent >= 60 / 15), "{sent:?}");
+}
+
 #[test]
 fn keys_may_change_and_may_stay() {
     let mut call = call(Codec::Pcmu, true, CALM, 8);

@@ -13,6 +13,9 @@ pub struct Input {
     scratch: Vec<i16>,
     rate: u32,
     late: u64,
+    /// What is read in its place while the far end is on hold; silence when absent.
+    music: Option<Box<Input>>,
+    holding: bool,
 }
 
 enum Kind {
@@ -38,12 +41,37 @@ impl Input {
             Source::File { path, repeat } => Kind::Wav(WavPlayer::open(path, *repeat, rate)?, rate),
             Source::Echo => Kind::Echo,
         };
-        Ok(Self { kind, converter: None, scratch: Vec::new(), rate, late: 0 })
+        Ok(Self { kind, converter: None, scratch: Vec::new(), rate, late: 0, music: None, holding: false })
+    }
+
+    /// Opens `source`, and `music` for while the far end is on hold, for a call at `rate` Hz.
+    ///
+    /// # Errors
+    /// If a file cannot be played.
+    pub(crate) fn with_music(source: &Source, music: &Source, rate: u32) -> Result<Self, WavError> {
+        let mut input = Self::open(source, rate)?;
+        if *music != Source::Silence {
+            input.music = Some(Box::new(Self::open(music, rate)?));
+        }
+        Ok(input)
+    }
+
+    /// Has the music or silence of a hold read from now on, or the source again.
+    pub(crate) fn hold(&mut self, holding: bool) {
+        self.holding = holding;
+    }
+
+    /// Is the source out of use because of a hold?
+    pub(crate) fn is_holding(&self) -> bool {
+        self.holding
     }
 
     /// Goes on at another rate.
     pub(crate) fn set_rate(&mut self, rate: u32) {
         self.rate = rate;
+        if let Some(music) = &mut self.music {
+            music.set_rate(rate);
+        }
         match &mut self.kind {
             Kind::Tone(tone) => tone.set_rate(rate),
             // Both rates are those of codecs, which can be converted.
@@ -61,6 +89,13 @@ impl Input {
 
     /// Fills `out`, as long as one packet; `heard` is what is played at the same moment, and as long.
     pub(crate) fn read(&mut self, heard: &[i16], out: &mut [i16]) -> Option<Ended> {
+        if self.holding {
+            match &mut self.music {
+                Some(music) => drop(music.read(heard, out)),
+                None => out.fill(0),
+            }
+            return None;
+        }
         match &mut self.kind {
             Kind::Silence => out.fill(0),
             Kind::Tone(tone) => tone.read(out),
@@ -120,6 +155,25 @@ mod tests {
         assert_eq!(out, heard);
         assert!(Input::open(&Source::Silence, 8_000).unwrap().read(&heard, &mut out).is_none());
         assert_eq!(out, [0; 160]);
+    }
+
+    #[test]
+    fn a_hold_plays_its_music_and_never_the_source() {
+        let mut out = [1; 160];
+        let mut silent = Input::with_music(&Source::Echo, &Source::Silence, 8_000).unwrap();
+        silent.hold(true);
+        silent.read(&[7; 160], &mut out);
+        assert_eq!(out, [0; 160]);
+        silent.hold(false);
+        silent.read(&[7; 160], &mut out);
+        assert_eq!(out, [7; 160]);
+        let mut music = Input::with_music(&Source::Silence, &Source::Tone(440.0), 8_000).unwrap();
+        music.read(&[7; 160], &mut out);
+        assert_eq!(out, [0; 160]);
+        music.hold(true);
+        music.set_rate(16_000);
+        music.read(&[7; 160], &mut out);
+        assert!(out.iter().any(|sample| sample.abs() > 1_000));
     }
 
     #[test]

@@ -10,9 +10,10 @@ use super::life::{Call, Desk, GaveUp, Media, Stage};
 use super::negotiate::{Local, Negotiation};
 use super::output::{Moment, Output, Side};
 use crate::media::plan::{Codec, Direction};
-use crate::sip::agent::Refused;
+use crate::sip::agent::{Refused, UnknownWord, words};
 use crate::sip::message::Status;
 use bytes::Bytes;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
@@ -46,23 +47,13 @@ pub enum HoldStyle {
     Nowhere,
 }
 
-/// A word that is no way to hold.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no way to hold; write sendonly, inactive or 0.0.0.0")]
-pub struct UnknownHoldStyle(pub String);
-
-impl FromStr for HoldStyle {
-    type Err = UnknownHoldStyle;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        match word {
-            "sendonly" => Ok(HoldStyle::SendOnly),
-            "inactive" => Ok(HoldStyle::Inactive),
-            "0.0.0.0" => Ok(HoldStyle::Nowhere),
-            _ => Err(UnknownHoldStyle(word.into())),
-        }
-    }
-}
+words!(
+    HoldStyle,
+    "way to hold",
+    "sendonly" = HoldStyle::SendOnly,
+    "inactive" = HoldStyle::Inactive,
+    "0.0.0.0" = HoldStyle::Nowhere
+);
 
 /// Why a call is not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -140,11 +131,16 @@ impl Call {
         }
     }
 
-    /// The way to the far end starts at another address of ours: media move there, and then the far end is told.
-    pub fn handle_moved(&mut self, desk: &mut Desk<'_>, local: IpAddr) {
-        if matches!(self.stage, Stage::Talking) && self.media == Media::Running {
-            desk.out.push_back(Output::MoveMedia { call: self.id, local });
+    /// Moves media to another address of ours; then the far end is told.
+    ///
+    /// # Errors
+    /// When the call is not answered.
+    pub fn move_media(&mut self, desk: &mut Desk<'_>, local: IpAddr) -> Result<(), ChangeRefused> {
+        if !matches!(self.stage, Stage::Talking) || self.media != Media::Running {
+            return Err(ChangeRefused::NotAnswered);
         }
+        desk.out.push_back(Output::MoveMedia { call: self.id, local });
+        Ok(())
     }
 
     /// The far end followed our change, or offers one that we asked for.
@@ -184,6 +180,7 @@ impl Call {
                 }
                 self.tell_hold(desk, was_held);
                 self.try_change(desk);
+                self.transfer_goes_on(desk);
             }
             Err(why) => {
                 // A 2xx cannot be refused (RFC 3261 section 13.2.2.4).
@@ -199,6 +196,7 @@ impl Call {
         let why = format!("the far end refused the change: {status} {reason}");
         self.tell(desk, Moment::ChangeRefused(why));
         self.try_change(desk);
+        self.transfer_goes_on(desk);
     }
 
     /// Both sides offered at once; ours will be offered again.
@@ -216,6 +214,11 @@ impl Call {
         let wanted = negotiation.local().clone();
         negotiation.set_local(before);
         Some(wanted)
+    }
+
+    /// Is a change of ours under way, or does one wait for its turn?
+    pub(super) fn is_changing(&self) -> bool {
+        self.before.is_some() || self.wanted.is_some()
     }
 
     /// Have we put the far end on hold?

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// What others may ask of this phone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conduct {
     /// May far ends transfer us?
     pub transfers: Transfers,
@@ -17,6 +17,21 @@ pub struct Conduct {
     pub do_not_disturb: bool,
     /// Are calls answered by themselves that ask for it (Call-Info, Alert-Info, Answer-Mode)?
     pub auto_answer: bool,
+    /// Is a far end put on hold before we send it to somebody else, so that nobody talks into the change?
+    pub hold_before_transfer: bool,
+}
+
+impl Default for Conduct {
+    /// Transfers within the account's domain, call waiting, nothing answered by itself, a hold before each transfer.
+    fn default() -> Self {
+        Self {
+            transfers: Transfers::default(),
+            busy: Busy::default(),
+            do_not_disturb: false,
+            auto_answer: false,
+            hold_before_transfer: true,
+        }
+    }
 }
 
 /// Who may send us to somebody else by REFER, or take the place of a call by Replaces.
@@ -30,6 +45,8 @@ pub enum Transfers {
     Account,
     /// Everybody, to anywhere.
     Accept,
+    /// Nobody before our user has agreed to it, each time.
+    Ask,
 }
 
 impl Transfers {
@@ -37,7 +54,7 @@ impl Transfers {
     pub fn allows(self, account: Option<&str>, target: &Uri) -> bool {
         match self {
             Transfers::Refuse => false,
-            Transfers::Accept => true,
+            Transfers::Accept | Transfers::Ask => true,
             Transfers::Account => {
                 let own = account.and_then(|account| account.parse::<Uri>().ok());
                 let same = |own: Uri| own.host().zip(target.host()).is_some_and(|(own, other)| own.equivalent(other));
@@ -48,7 +65,11 @@ impl Transfers {
 
     /// May an INVITE take the place of a call; `same`: it comes by the same account?
     pub fn allows_replacing(self, same: bool) -> bool {
-        self == Transfers::Accept || (self == Transfers::Account && same)
+        match self {
+            Transfers::Accept => true,
+            Transfers::Account | Transfers::Ask => same,
+            Transfers::Refuse => false,
+        }
     }
 }
 
@@ -80,6 +101,7 @@ words!(
     "policy of transfers",
     "account" = Transfers::Account,
     "accept" = Transfers::Accept,
-    "refuse" = Transfers::Refuse
+    "refuse" = Transfers::Refuse,
+    "ask" = Transfers::Ask
 );
 words!(Busy, "answer to a second caller", "ring" = Busy::Ring, "486" = Busy::Here, "603" = Busy::Decline);

@@ -16,7 +16,7 @@ use super::output::{CallId, Event, MediaEvent, Moment, Output};
 use super::record::{CallDirection, EndedBy, Record, Status};
 use super::status::final_status;
 use super::transfer::Transfer;
-use crate::media::plan::{Codec, Direction, Plan};
+use crate::media::plan::{Codec, Plan};
 use crate::media::quality::Report;
 use crate::random::Random;
 use crate::sip::agent::{self, AccountId, Agent, DtmfWay, SessionId};
@@ -46,6 +46,8 @@ pub struct MediaOptions {
     pub early_media: bool,
     /// Call without an offer: the far end makes it.
     pub late_offer: bool,
+    /// Fix one codec where the far end answers our offer with several (RFC 3264 section 10.2).
+    pub single_codec: bool,
     /// How digits are sent; as the account says when absent.
     pub dtmf: Option<DtmfWay>,
 }
@@ -60,6 +62,7 @@ impl Default for MediaOptions {
             hold: HoldStyle::SendOnly,
             early_media: false,
             late_offer: false,
+            single_codec: false,
             dtmf: None,
         }
     }
@@ -397,13 +400,15 @@ impl Call {
 
     /// Starts media by the plan in force, or has it follow that plan.
     pub(super) fn run_media(&mut self, desk: &mut Desk<'_>) {
+        let before = self.record.codec.clone();
         self.note_plan();
+        if before.is_some() && before != self.record.codec && self.answered_at.is_some() {
+            self.tell(desk, Moment::Codec);
+        }
         let Some(mut plan) = self.plan().cloned().map(Box::new) else { return };
         plan.hear_tones = self.hears_tones();
-        // Who holds is not heard, whatever the description allows.
-        if self.holds() {
-            plan.direction = Direction::Inactive;
-        }
+        // Who holds is not heard, whatever the description allows; but the stream goes on, with music or silence.
+        plan.holding = self.holds();
         match self.media {
             Media::Open => {
                 self.media = Media::Running;

@@ -14,12 +14,14 @@ pub mod negotiate;
 mod outbound;
 mod output;
 pub mod record;
+mod referral;
 mod status;
 mod transfer;
 
-pub use change::{Change, ChangeRefused, HoldStyle, UnknownHoldStyle};
+pub use change::{Change, ChangeRefused, HoldStyle};
 pub use conduct::{Busy, Conduct, Transfers};
 pub use life::{Call, Desk, DtmfRefused, MediaOptions};
-pub use outbound::{Answer, Start};
+pub use outbound::{Answer, Prack, Start};
 pub use output::{CallId, Event, MediaEvent, Moment, Output, Side};
-pub use transfer::{Referral, Role, Step, TransferRefused, Transferred};
+pub use referral::Referral;
+pub use transfer::{Role, Step, TransferRefused, Transferred};

@@ -1,10 +1,13 @@
 //! A call that we make.
 
+use super::change::Change;
 use super::digits::ByInfo;
 use super::discarded::Discarded;
 use super::life::{Call, Desk, GaveUp, Media, MediaOptions, Purpose, Stage, warning};
+use super::negotiate::Local;
 use super::output::{CallId, Moment, Output};
 use super::record::{CallDirection, Record, Status};
+use crate::media::plan::Codec;
 use crate::media::quality::Report;
 use crate::random::Random;
 use crate::sip::agent::{AccountId, DtmfWay, SessionId};
@@ -31,6 +34,8 @@ pub struct Start {
     pub number: Option<String>,
     /// Our account.
     pub account: Option<String>,
+    /// What the configuration calls it.
+    pub account_name: Option<String>,
     /// What its media may use.
     pub options: MediaOptions,
     /// How long it may ring.
@@ -53,6 +58,10 @@ impl Start {
         let mut entropy = [0; 10];
         random.fill(&mut entropy);
         let millis = u64::try_from(created_at.as_millisecond()).unwrap_or_default();
+        let mut metadata = serde_json::Map::new();
+        if let Some(name) = &self.account_name {
+            metadata.insert("account_name".into(), name.as_str().into());
+        }
         Box::new(Record {
             id: uuid::Builder::from_unix_timestamp_millis(millis, &entropy).into_uuid().to_string(),
             direction,
@@ -76,7 +85,7 @@ impl Start {
             recording: None,
             dtmf_received: String::new(),
             quality: Report::default(),
-            metadata: serde_json::Map::new(),
+            metadata,
         })
     }
 
@@ -134,35 +143,48 @@ impl Call {
         let _ = desk.agent.offer(desk.now, self.session, offer);
     }
 
-    /// A provisional response: it rings, perhaps with sound. `answer_to`: its body is an offer of this fork, whose PRACK
-    /// waits for our answer.
-    pub fn handle_progress(
-        &mut self,
-        desk: &mut Desk<'_>,
-        headers: &Headers,
-        body: Option<&Bytes>,
-        answer_to: Option<&str>,
-    ) {
+    /// A provisional response: it rings, perhaps with sound.
+    pub fn handle_progress(&mut self, desk: &mut Desk<'_>, headers: &Headers, body: Option<&Bytes>, prack: Prack<'_>) {
         self.note_peer(headers);
-        let early = match (body, &mut self.negotiation) {
-            (Some(offer), Some(negotiation)) if answer_to.is_some() => match negotiation.answer(offer, desk.random) {
+        let early = match (body, &mut self.negotiation, prack) {
+            (Some(offer), Some(negotiation), Prack::Answer(fork)) => match negotiation.answer(offer, desk.random) {
                 Ok((sdp, agreement)) => {
-                    let fork = answer_to.unwrap_or_default();
                     let _ = desk.agent.prack_answer(desk.now, self.session, fork, sdp);
                     Some(agreement)
                 }
                 Err(rejected) => return self.give_up(desk, rejected.to_string()),
             },
             // An early answer that we cannot use is no reason to give up: the final one counts.
-            (Some(body), Some(negotiation)) => negotiation.answered(body).ok(),
+            (Some(body), Some(negotiation), _) => negotiation.answered(body).ok(),
             _ => None,
         };
+        if let Prack::MayOffer(fork) = prack {
+            let offer = self.narrowed(desk);
+            let _ = desk.agent.prack(desk.now, self.session, fork, offer);
+        }
         if let Some(agreement) = &early
             && (self.media == Media::Open || agreement.changed.any())
         {
             self.run_media(desk);
         }
         self.rang(desk, early.is_some());
+    }
+
+    /// An offer of the one codec that the far end prefers, where it answered with several and the policy is to fix one
+    /// (RFC 3264 section 10.2).
+    fn narrowed(&mut self, desk: &mut Desk<'_>) -> Option<Bytes> {
+        let codec = self.several_codecs()?;
+        let negotiation = self.negotiation.as_mut().filter(|negotiation| !negotiation.is_pending())?;
+        let before = negotiation.local().clone();
+        negotiation.set_local(Local { codecs: vec![codec], ..before.clone() });
+        self.before = Some(before);
+        Some(negotiation.offer(desk.random))
+    }
+
+    /// The codec to fix, if there is a choice and the policy is to leave none.
+    fn several_codecs(&self) -> Option<Codec> {
+        let plan = self.plan().filter(|plan| self.options.single_codec && plan.receive.len() > 1)?;
+        Some(plan.encoding.codec)
     }
 
     /// The call was accepted.
@@ -191,6 +213,9 @@ impl Call {
             Ok(Some(agreement)) => {
                 if self.media == Media::Open || agreement.changed.any() {
                     self.run_media(desk);
+                }
+                if let Some(codec) = self.several_codecs().filter(|_| !answer.wants_answer) {
+                    let _ = self.change(desk, Change::Codecs(vec![codec]));
                 }
             }
             Err(why) => {
@@ -243,6 +268,17 @@ impl Call {
             negotiation.withdraw();
         }
     }
+}
+
+/// What the PRACK to a provisional response waits for.
+#[derive(Clone, Copy, Debug)]
+pub enum Prack<'a> {
+    /// Nothing: it has gone, or there is none.
+    Sent,
+    /// The body is an offer of this fork: our answer.
+    Answer(&'a str),
+    /// The body is the answer of this fork: it may carry another offer.
+    MayOffer(&'a str),
 }
 
 /// A 2xx to our INVITE.

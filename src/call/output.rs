@@ -1,7 +1,8 @@
 //! What a call asks of its driver and tells its user.
 
 use super::record::Record;
-use super::transfer::{Referral, Transferred};
+use super::referral::Referral;
+use super::transfer::Transferred;
 use crate::media::dtmf::Way;
 use crate::media::plan::Plan;
 use crate::media::quality::Report;
@@ -151,6 +152,8 @@ pub enum Moment {
     Held(Side),
     /// One side took the other off hold.
     Resumed(Side),
+    /// It goes on with another codec, which the record names.
+    Codec,
     /// The far end refused a change of ours; a sentence. The call goes on as it was.
     ChangeRefused(String),
     /// The far end sent a DTMF digit.

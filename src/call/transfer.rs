@@ -1,14 +1,18 @@
 //! Transfers (RFC 5589): the far end is sent to somebody else, or sends us.
 //!
 //! ```text
-//!  transferor  transfer() ─ REFER ─▶ Asked ─ 202 ─▶ Accepted ─ NOTIFY 200 ─▶ Completed ─ BYE at once
-//!                                      └─ refused ─────┴─ NOTIFY 4xx-6xx, silence ─▶ Failed: the call goes on
-//!  transferee  REFER ─▶ Requested ─ 202, a new call ─▶ NOTIFY for each step of it ─▶ Completed, Failed
+//!  transferor  transfer() ─ hold ─ REFER ─▶ Requested ─ 202 ─▶ Accepted ─ NOTIFY 200 ─▶ Completed ─ BYE at once
+//!                                              └─ refused ─────┴─ NOTIFY 4xx-6xx, silence ─▶ Failed: resumed, it goes on
+//!  transferee  REFER ─ may it? ─▶ Requested ─ 202, a new call ─▶ NOTIFY for each step of it ─▶ Completed, Failed
+//!                 └─ ask ─ 202 ─▶ Asked ─ decide_transfer() ─▶ Requested, or NOTIFY 603
 //!  target      INVITE with Replaces ─▶ answered, the replaced call ends
 //! ```
 
+use super::change::Change;
+use super::conduct::Transfers;
 use super::life::{Call, Desk, Stage};
 use super::output::{Moment, Output};
+use super::referral::{Referral, escape, fragment, referral};
 use crate::sip::agent::{InsideRequest, Refused, RequestId};
 use crate::sip::header::{Header, Headers, Name};
 use crate::sip::message::{Method, Status};
@@ -23,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 /// How long the transferor may take to hang up after it was told that its transfer has succeeded.
 const FAREWELL: Duration = Duration::from_secs(10);
+
+/// How long our user may take to say whether he follows a transfer.
+const DECISION: Duration = Duration::from_secs(60);
 
 /// The media type of what a NOTIFY about a REFER carries (RFC 3515 section 2.4.5).
 const SIPFRAG: &str = "message/sipfrag;version=2.0";
@@ -53,6 +60,8 @@ pub struct Transferred {
 /// How far a transfer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// The far end asks whether we follow it to somebody else; our user has to say.
+    Asked,
     /// It was asked for.
     Requested,
     /// The far end takes it up (2xx to our REFER).
@@ -77,6 +86,9 @@ pub enum TransferRefused {
     /// The other call is none that can take its place.
     #[error("a call cannot be transferred to itself, or to a call that is not answered; call somebody else first")]
     NoOther,
+    /// There is nothing to decide.
+    #[error("the far end of the call asks for no transfer")]
+    NotAsked,
 }
 
 /// A transfer that is under way.
@@ -84,8 +96,14 @@ pub enum TransferRefused {
 pub(super) struct Transfer {
     role: Role,
     target: String,
+    /// Our REFER that waits for the far end to be on hold.
+    waiting: Option<InsideRequest>,
+    /// Did we put the far end on hold for it?
+    held: bool,
     /// Our REFER, until it is answered.
     asked: Option<RequestId>,
+    /// As transferee: what our user has to decide about.
+    undecided: Option<Referral>,
     /// As transferee: the value of Event in our NOTIFYs; none when nobody wants to hear (RFC 4488, or a 481).
     event: Option<String>,
     until: Instant,
@@ -96,15 +114,6 @@ impl Transfer {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         Some(self.until)
     }
-}
-
-/// What a REFER asks for, checked.
-#[derive(Clone, Debug)]
-pub struct Referral {
-    /// Whom to call.
-    pub target: Uri,
-    /// What the INVITE carries: Referred-By, Replaces.
-    pub headers: Vec<Header>,
 }
 
 impl Call {
@@ -137,16 +146,25 @@ impl Call {
         }
         headers.push(Name::Supported, "replaces, norefersub");
         let refer = InsideRequest { method: Method::Refer, headers: headers.iter().cloned().collect(), body: None };
-        let asked = match desk.agent.request(desk.now, self.session, refer) {
-            Ok(asked) => asked,
-            Err(refused) => return Ok(Err(refused)),
+        // Whoever joins two far ends talks with the other one: this one is on hold already, or wants to listen.
+        let hold = desk.conduct.hold_before_transfer && replaces.is_none() && !self.holds();
+        let (waiting, asked) = if hold && self.change(desk, Change::Hold).is_ok() {
+            (Some(refer), None)
+        } else {
+            match desk.agent.request(desk.now, self.session, refer) {
+                Ok(asked) => (None, Some(asked)),
+                Err(refused) => return Ok(Err(refused)),
+            }
         };
         let kind = if replaces.is_some() { "attended" } else { "blind" };
         let (target, until) = (target.to_string(), desk.now + PATIENCE);
         self.transfer = Some(Transfer {
             role: Role::Transferor,
             target: target.clone(),
-            asked: Some(asked),
+            held: waiting.is_some(),
+            waiting,
+            asked,
+            undecided: None,
             event: None,
             until,
             done: false,
@@ -154,7 +172,21 @@ impl Call {
         let noted = json!({"role": Role::Transferor, "kind": kind, "target": target, "result": "asked"});
         self.record.metadata.insert("transfer".into(), noted);
         self.tell_step(desk, Step::Requested);
+        self.transfer_goes_on(desk);
         Ok(Ok(()))
+    }
+
+    /// The far end is on hold, or will not be: what waited for that goes on.
+    pub(super) fn transfer_goes_on(&mut self, desk: &mut Desk<'_>) {
+        if self.is_changing() {
+            return;
+        }
+        let Some(transfer) = &mut self.transfer else { return };
+        let Some(refer) = transfer.waiting.take() else { return };
+        match desk.agent.request(desk.now, self.session, refer) {
+            Ok(asked) => transfer.asked = Some(asked),
+            Err(refused) => self.transfer_failed(desk, None, &refused.to_string()),
+        }
     }
 
     /// The final response to a request of ours.
@@ -259,24 +291,55 @@ impl Call {
         let event = if self.refers == 0 { "refer".to_owned() } else { format!("refer;id={number}") };
         self.refers += 1;
         let target = referral.target.to_string();
+        let ask = desk.conduct.transfers == Transfers::Ask;
         self.transfer = Some(Transfer {
             role: Role::Transferee,
             target: target.clone(),
+            waiting: None,
+            held: false,
             asked: None,
+            undecided: ask.then(|| referral.clone()),
             event: (!silent).then_some(event),
-            until: desk.now + PATIENCE,
+            until: desk.now + if ask { DECISION } else { PATIENCE },
             done: false,
         });
         let by = headers.get(&Name::ReferredBy);
-        let noted = json!({"role": Role::Transferee, "target": target, "by": by, "result": "accepted"});
+        let result = if ask { "asked" } else { "accepted" };
+        let noted = json!({"role": Role::Transferee, "target": target, "by": by, "result": result});
         self.record.metadata.insert("transfer".into(), noted);
         let refer_sub = Header { name: Name::of("Refer-Sub"), value: "false".into() };
         let (status, more) = if silent { (Status::OK, vec![refer_sub]) } else { (Status::ACCEPTED, Vec::new()) };
         let _ = desk.agent.reply(desk.now, self.session, request, status, more, None);
         self.notify(desk, Status::TRYING, &Status::TRYING.reason(), false);
+        if ask {
+            self.tell_step(desk, Step::Asked);
+        } else {
+            self.follow(desk, referral);
+        }
+        Ok(())
+    }
+
+    /// Our user decides about a transfer that the far end asks for.
+    ///
+    /// # Errors
+    /// When it asks for none.
+    pub fn decide_transfer(&mut self, desk: &mut Desk<'_>, follow: bool) -> Result<(), TransferRefused> {
+        let transfer = self.transfer.as_mut().ok_or(TransferRefused::NotAsked)?;
+        let referral = transfer.undecided.take().ok_or(TransferRefused::NotAsked)?;
+        transfer.until = desk.now + PATIENCE;
+        if follow {
+            self.note_transfer("result", "accepted".into());
+            self.follow(desk, referral);
+        } else {
+            // RFC 3515 section 2.4.5: what was taken at first and is not done in the end.
+            self.referred(desk, Status::DECLINE, &Status::DECLINE.reason(), true);
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, desk: &mut Desk<'_>, referral: Referral) {
         self.tell_step(desk, Step::Requested);
         desk.out.push_back(Output::Refer { call: self.id, referral });
-        Ok(())
     }
 
     /// How the call stands that a REFER asked for; `over`: it is answered, or has failed.
@@ -321,6 +384,7 @@ impl Call {
                 self.transfer = None;
                 let _ = desk.agent.hangup(desk.now, self.session, None);
             }
+            Role::Transferee if transfer.undecided.is_some() => drop(self.decide_transfer(desk, false)),
             _ => self.transfer_failed(desk, None, "nothing was heard of it in time"),
         }
     }
@@ -332,7 +396,10 @@ impl Call {
         self.note_transfer("result", "failed".into());
         self.note_transfer("reason", reason.into());
         self.tell_step(desk, Step::Failed(status, reason.to_owned()));
-        self.transfer = None;
+        if self.transfer.take().is_some_and(|transfer| transfer.held) {
+            // A call that is over by now is not resumed.
+            let _ = self.change(desk, Change::Resume);
+        }
     }
 
     fn notify(&mut self, desk: &mut Desk<'_>, status: Status, reason: &str, over: bool) {
@@ -358,112 +425,5 @@ impl Call {
         let Some(transfer) = &self.transfer else { return };
         let moment = Transferred { role: transfer.role, target: transfer.target.clone(), step };
         self.tell(desk, Moment::Transfer(moment));
-    }
-}
-
-/// What a Refer-To asks for (RFC 3515 section 2.1, RFC 3892, RFC 3891).
-fn referral(value: &str, headers: &Headers) -> Result<Referral, Status> {
-    let mut target = value.parse::<NameAddr>().map_err(|_| Status::BAD_REQUEST)?.uri;
-    let callable = target.sip().is_some() || target.scheme().eq_ignore_ascii_case("tel");
-    if !callable {
-        return Err(Status::UNSUPPORTED_URI_SCHEME);
-    }
-    let mut invite = Vec::new();
-    if let Some(sip) = target.sip_mut() {
-        if sip.params.get("method").is_some_and(|method| !method.eq_ignore_ascii_case("INVITE")) {
-            // Whoever refers us makes calls with us, not other requests.
-            return Err(Status::FORBIDDEN);
-        }
-        sip.params.remove("method");
-        for pair in sip.headers.take().unwrap_or_default().split('&') {
-            let Some((name, value)) = pair.split_once('=') else { continue };
-            if name.eq_ignore_ascii_case("Replaces") {
-                invite.push(Header { name: Name::Replaces, value: unescape(value).as_str().into() });
-                invite.push(Header { name: Name::Require, value: "replaces".into() });
-            }
-        }
-    }
-    if let Some(by) = headers.get(&Name::ReferredBy) {
-        invite.push(Header { name: Name::ReferredBy, value: by.into() });
-    }
-    Ok(Referral { target, headers: invite })
-}
-
-/// The status line of a `message/sipfrag` (RFC 3420).
-fn fragment(body: &Bytes) -> Option<(Status, String)> {
-    let text = String::from_utf8_lossy(body);
-    let line = text.lines().next()?.trim();
-    let (version, rest) = line.split_once(' ')?;
-    let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
-    let code = code.parse().ok().filter(|code| (100..700).contains(code))?;
-    let reason: String = reason.chars().take(200).collect();
-    version.eq_ignore_ascii_case("SIP/2.0").then_some((Status(code), reason))
-}
-
-/// A header value for the header part of a URI (RFC 3261 section 25.1: `hvalue`).
-fn escape(value: &str) -> String {
-    let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.!~*'()[]/:+$".contains(&octet);
-    value
-        .bytes()
-        .map(|octet| if plain(octet) { char::from(octet).to_string() } else { format!("%{octet:02X}") })
-        .collect()
-}
-
-fn unescape(value: &str) -> String {
-    let mut octets = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.filter(|_| *first == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            // A line end would begin another header field.
-            Some(octet) => {
-                octets.push(if octet < b' ' { b' ' } else { octet });
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                octets.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&octets).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn replaces_survives_the_uri_that_carries_it() {
-        let replaces = "a84b4c@[2001:db8::1];to-tag=1%2;from-tag=\"x\"";
-        let escaped = escape(replaces);
-        assert!(!escaped.contains([';', '=', '@', '"', '&', '?']), "{escaped}");
-        assert_eq!(unescape(&escaped), replaces);
-        assert_eq!(unescape("a%0D%0AX-Evil: 1%"), "a  X-Evil: 1%");
-    }
-
-    #[test]
-    fn what_a_refer_to_may_ask() {
-        let mut headers = Headers::new();
-        headers.push(Name::ReferredBy, "<sip:boss@example.com>");
-        let read = |value: &str| referral(value, &headers);
-        let ok = read("<sip:bob@example.com;method=INVITE?Replaces=c%3Bto-tag%3D1%3Bfrom-tag%3D2&Subject=x>").unwrap();
-        assert_eq!(ok.target.to_string(), "sip:bob@example.com");
-        let names: Vec<String> = ok.headers.iter().map(|header| header.name.to_string()).collect();
-        assert_eq!(names, ["Replaces", "Require", "Referred-By"]);
-        assert_eq!(ok.headers[0].value.as_str(), "c;to-tag=1;from-tag=2");
-        assert_eq!(read("<sip:bob@example.com;method=BYE>").unwrap_err(), Status::FORBIDDEN);
-        assert_eq!(read("<mailto:bob@example.com>").unwrap_err(), Status::UNSUPPORTED_URI_SCHEME);
-        assert_eq!(read("no address").unwrap_err(), Status::BAD_REQUEST);
-        assert_eq!(read("<tel:+15550100001>").unwrap().target.scheme(), "tel");
-    }
-
-    #[test]
-    fn fragments_are_read_leniently() {
-        let read = |text: &'static str| fragment(&Bytes::from_static(text.as_bytes()));
-        assert_eq!(read("SIP/2.0 180 Ringing\r\nX: y\r\n"), Some((Status(180), "Ringing".into())));
-        assert_eq!(read("SIP/2.0 200"), Some((Status(200), String::new())));
-        assert_eq!(read("SIP/2.0 999 No"), None);
-        assert_eq!(read("\u{0}"), None);
     }
 }

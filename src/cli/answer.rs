@@ -7,8 +7,8 @@ use super::report::Reporter;
 use super::signals::Stop;
 use super::{Exit, environment, fail, register};
 use crate::audio::Source;
-use crate::call::CallId;
 use crate::call::record::{CallDirection, Record};
+use crate::call::{CallId, MediaOptions};
 use crate::config::{self, ConfigError};
 use crate::phone::{AccountId, Dial, Event, Events, Io, Moment, Notice, Phone, Settings};
 use crate::time::Duration;
@@ -74,9 +74,8 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
         let _ = phone.shutdown().await;
         return fail(Exit::Configuration, &error);
     }
-    if verb.console.wanted()
-        && let Some(target) = account.as_ref().map(|account| account.aor.clone())
-    {
+    let target = account.as_ref().map(|account| account.aor.clone());
+    let _console = target.filter(|_| verb.console.wanted()).map(|target| {
         let dial = Dial {
             account: AccountId(0),
             target,
@@ -86,8 +85,9 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
             headers: Vec::new(),
         };
         let (phone, reporter, quit) = (phone.clone(), reporter.clone(), stop.bell());
-        Console { phone, reporter, account, dial, io: io.clone(), quit }.open();
-    }
+        let lines = verb.console.commands;
+        Console { phone, reporter, account, dial, io: io.clone(), quit, lines }.open()
+    });
     let mut exit = take_calls(&phone, &mut events, &reporter, &io, &conduct, &mut stop).await;
     let ending = phone.shutdown();
     tokio::pin!(ending);
@@ -132,17 +132,17 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
         Some(own) => own,
         None => verb.account.profile_or_local(&verb.media, &environment)?,
     };
-    let media = profile.media.clone();
+    let (media, music) = (profile.media.clone(), profile.music.clone());
+    let (early_media, policy, dtmf) = (media.early_media, profile.conduct, profile.account.dtmf);
     let process = verb.account.process(&environment)?;
     let mut settings = process.settings(&[profile], db);
     // Who takes calls without a registrar is found at the port that everybody tries.
     settings.port = process.port.or(Some(if register { 0 } else { 5060 }));
     settings.take_unclaimed |= verb.no_register;
     verb.callers.apply(&verb.account.trust, &mut settings)?;
-    settings.media = media;
-    settings.media.early_media = verb.early_media;
-    settings.account_media.values_mut().for_each(|media| media.early_media = verb.early_media);
-    verb.policies.apply(&mut settings);
+    // Calls that no account claims get what the account would.
+    settings.conduct = policy;
+    settings.media = MediaOptions { dtmf: Some(dtmf), ..media };
     if let Some(directory) = &verb.record {
         config::recordings(directory)?;
     }
@@ -153,13 +153,13 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
         record: verb.record.clone(),
         max_calls: verb.max_calls,
         reject: config::reject(verb.reject)?,
-        early_media: verb.early_media,
+        early_media,
         manual: verb.manual,
         ring: config::seconds("--ring", ring)?,
         duration: config::seconds("--duration", verb.duration)?,
         until_source_ends: verb.duration.is_none() && matches!(source, Source::File { repeat: false, .. }),
     };
-    let io = Io { source, sink, record: None };
+    let io = Io { source, sink, record: None, music };
     Ok(Wish { settings, io, register, conduct, sentences })
 }
 

@@ -1,6 +1,5 @@
 //! What can be typed.
 
-use super::conduct::ConductFlags;
 use super::console::ConsoleFlags;
 use super::doctor::DoctorArguments;
 use super::outside::WatchFlags;
@@ -139,8 +138,6 @@ pub(super) struct CallArguments {
     #[command(flatten)]
     pub(super) account: AccountFlags,
     #[command(flatten)]
-    pub(super) policies: ConductFlags,
-    #[command(flatten)]
     pub(super) console: ConsoleFlags,
     #[command(flatten)]
     pub(super) media: MediaFlags,
@@ -168,12 +165,6 @@ pub(super) struct CallArguments {
     /// Hangs up so long after the answer
     #[arg(long, value_name = "SECONDS")]
     pub(super) duration: Option<f64>,
-    /// Calls without an offer: the far end makes it
-    #[arg(long)]
-    pub(super) late_offer: bool,
-    /// Follows so many redirections (3xx); never from TLS to cleartext
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(super) redirects: u8,
     /// Gives up when it rings so long
     #[arg(long, value_name = "SECONDS", default_value_t = 120.0)]
     pub(super) ring_limit: f64,
@@ -191,8 +182,6 @@ pub(super) struct CallArguments {
 pub(super) struct AnswerArguments {
     #[command(flatten)]
     pub(super) account: AccountFlags,
-    #[command(flatten)]
-    pub(super) policies: ConductFlags,
     #[command(flatten)]
     pub(super) console: ConsoleFlags,
     #[command(flatten)]
@@ -222,9 +211,6 @@ pub(super) struct AnswerArguments {
     /// Declines every call with this status
     #[arg(long, value_name = "STATUS")]
     pub(super) reject: Option<u16>,
-    /// Lets callers hear the source while it rings (183, early media)
-    #[arg(long)]
-    pub(super) early_media: bool,
     /// Rings so long before it answers
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
     pub(super) ring: f64,

@@ -56,10 +56,11 @@ pub(super) async fn run(verb: Box<CallArguments>, db: Option<PathBuf>, reporter:
             return exit;
         }
     }
-    if verb.console.wanted() {
+    let _console = verb.console.wanted().then(|| {
         let (phone, reporter, quit) = (phone.clone(), reporter.clone(), stop.bell());
-        Console { phone, reporter, account, dial: dial.clone(), io: io.clone(), quit }.open();
-    }
+        let lines = verb.console.commands;
+        Console { phone, reporter, account, dial: dial.clone(), io: io.clone(), quit, lines }.open()
+    });
     let record_to = io.record.clone();
     // A file that is played once is the whole wish, unless a duration is given.
     let until_source_ends = duration.is_none() && matches!(io.source, Source::File { repeat: false, .. });
@@ -98,13 +99,9 @@ fn wish(verb: &CallArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError> 
         Some(profile) => profile,
         None => verb.account.profile_or_local(&verb.media, &environment)?,
     };
-    let mut media = profile.media.clone();
-    media.late_offer = verb.late_offer;
+    let (media, music) = (profile.media.clone(), profile.music.clone());
     let mut settings = verb.account.process(&environment)?.settings(&[profile], db);
-    settings.media = media;
-    settings.redirects = verb.redirects;
-    verb.policies.apply(&mut settings);
-    let media = settings.media.clone();
+    settings.media = media.clone();
     let ring_limit = config::seconds("--ring-limit", Some(verb.ring_limit))?.unwrap_or(Duration::MAX);
     let digits = verb.dtmf.as_deref().map(config::digits).transpose()?;
     let duration = config::seconds("--duration", verb.duration)?;
@@ -114,7 +111,7 @@ fn wish(verb: &CallArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError> 
     }
     let source = verb.source.clone().map(config::source).transpose()?;
     let (source, sink, sentences) = config::audio(source, verb.sink.clone());
-    let io = Io { source, sink, record: verb.record.clone() };
+    let io = Io { source, sink, record: verb.record.clone(), music };
     let anonymous = verb.anonymous.then(|| identity::ANONYMOUS.to_owned());
     let from_number = anonymous.or_else(|| verb.from_number.as_deref().map(config::dialled));
     let headers = verb.header.iter().map(|text| config::header(text)).collect::<Result<_, _>>()?;

@@ -31,6 +31,10 @@ fn check(draft: &Draft<'_>, reporter: &Reporter) -> Exit {
     errors.extend(draft.process().err());
     errors.extend(draft.default_account().err());
     errors.extend(accounts.iter().filter_map(|name| draft.profile(name).err()));
+    if errors.is_empty() {
+        // Each by itself is right.
+        errors.extend(draft.profiles().err());
+    }
     if !errors.is_empty() {
         for error in &errors {
             eprintln!("sidetone: {error}");

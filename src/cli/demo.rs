@@ -78,7 +78,7 @@ async fn demonstrate(
 
     let everything = MediaOptions { srtp: SrtpPolicy::Optional, ..MediaOptions::default() };
     let answering = Settings { media: everything, ..settings("answerer", address, None) };
-    let far_end = Answerer::start(answering, Io { source: theirs, sink: Sink::Null, record: None })?;
+    let far_end = Answerer::start(answering, Io { source: theirs, sink: Sink::Null, ..Io::default() })?;
     let mut far_events = far_end.phone().events();
     let quiet = Reporter::quiet();
     let mut stop = Stop::listen();
@@ -97,8 +97,8 @@ async fn demonstrate(
     let mut records = Vec::new();
     for media in calls {
         let codec = media.codecs[0].name().to_ascii_lowercase();
-        let io =
-            Io { source: ours.clone(), sink: Sink::Null, record: Some(directory.join(format!("call-{codec}.wav"))) };
+        let record = Some(directory.join(format!("call-{codec}.wav")));
+        let io = Io { source: ours.clone(), sink: Sink::Null, record, ..Io::default() };
         let call = phone.dial(to_the_answerer(address, media), io).await?;
         let plan = Conduct { digits: Some("1234#".into()), duration, until_source_ends: false };
         match conduct(&phone, &mut events, reporter, call, plan, &mut stop).await {

@@ -4,7 +4,6 @@ mod answer;
 mod arguments;
 mod call;
 mod call_log;
-mod conduct;
 mod config;
 mod console;
 mod demo;

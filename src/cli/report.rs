@@ -16,15 +16,28 @@ pub(super) struct Reporter {
     json: bool,
     live: bool,
     clock: Clock,
-    /// Is a live line on the screen?
-    line: Arc<Mutex<bool>>,
+    line: Arc<Mutex<LastLine>>,
 }
+
+/// What stands in the last line of the screen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum LastLine {
+    #[default]
+    Empty,
+    /// How the call stands.
+    Live,
+    /// What the user types.
+    Prompt(String),
+}
+
+/// Clears the last line.
+const CLEAR: &str = "\r\x1b[K";
 
 impl Reporter {
     /// JSON lines if `json`, else text.
     pub(super) fn new(json: bool) -> Self {
         let live = !json && std::io::stdout().is_terminal();
-        Self { quiet: false, json, live, clock: Clock::new(), line: Arc::new(Mutex::new(false)) }
+        Self { quiet: false, json, live, clock: Clock::new(), line: Arc::default() }
     }
 
     /// One that prints nothing.
@@ -83,12 +96,32 @@ impl Reporter {
     pub(super) fn live(&self, text: &str) {
         if self.live {
             let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+            if let LastLine::Prompt(_) = *line {
+                return;
+            }
             let mut out = std::io::stdout().lock();
             // A closed terminal is noticed by whoever ends the command.
-            let _ = write!(out, "\r\x1b[K{text}");
+            let _ = write!(out, "{CLEAR}{text}");
             let _ = out.flush();
-            *line = true;
+            *line = LastLine::Live;
         }
+    }
+
+    /// Shows what the user types, or nothing any more. With JSON it stands on stderr.
+    pub(super) fn prompt(&self, text: Option<&str>) {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if text.is_none() && *line == LastLine::Empty {
+            return;
+        }
+        let shown = text.unwrap_or_default();
+        if self.json {
+            eprint!("{CLEAR}{shown}");
+        } else {
+            let mut out = std::io::stdout().lock();
+            let _ = write!(out, "{CLEAR}{shown}");
+            let _ = out.flush();
+        }
+        *line = text.map_or(LastLine::Empty, |text| LastLine::Prompt(text.to_owned()));
     }
 
     fn write(&self, text: &str) {
@@ -97,10 +130,20 @@ impl Reporter {
         }
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         let mut out = std::io::stdout().lock();
-        if std::mem::take(&mut *line) {
-            let _ = out.write_all(b"\r\x1b[K");
+        // The prompt of JSON stands elsewhere.
+        let prompt = match &*line {
+            LastLine::Prompt(prompt) if !self.json => Some(prompt.clone()),
+            _ => None,
+        };
+        if prompt.is_some() || *line == LastLine::Live {
+            let _ = out.write_all(CLEAR.as_bytes());
         }
         let _ = out.write_all(text.as_bytes());
+        match prompt {
+            Some(prompt) => drop(out.write_all(prompt.as_bytes())),
+            None if *line == LastLine::Live => *line = LastLine::Empty,
+            None => {}
+        }
         let _ = out.flush();
     }
 
@@ -184,6 +227,10 @@ impl Reporter {
             Moment::Resumed(by) => {
                 let text = if *by == Side::Local { "resumed by us" } else { "resumed by the far end" };
                 self.event("call.resumed", basic(json!({"by": by.name()})), text);
+            }
+            Moment::Codec => {
+                let codec = record.codec.as_deref().unwrap_or("none");
+                self.event("call.codec", basic(json!({"codec": codec})), &format!("the codec is {codec} now"));
             }
             Moment::ChangeRefused(why) => self.event("call.change-refused", basic(json!({"reason": why})), why),
             Moment::Dtmf { digit, duration, way } => {

@@ -18,8 +18,6 @@ use std::path::PathBuf;
 #[derive(Clone, Debug)]
 struct Line {
     profile: Profile,
-    /// The address of record as records have it.
-    aor: String,
     io: Io,
 }
 
@@ -52,9 +50,7 @@ pub(super) async fn run(verb: RunArguments, db: Option<PathBuf>, reporter: Repor
             eprintln!("sidetone: account {}: {error}", line.profile.name);
         }
     }
-    if verb.console.wanted()
-        && let Some(line) = lines.first()
-    {
+    let _console = lines.first().filter(|_| verb.console.wanted()).map(|line| {
         // Calls and texts that are typed go by the first account.
         let dial = Dial {
             account: AccountId(0),
@@ -66,8 +62,8 @@ pub(super) async fn run(verb: RunArguments, db: Option<PathBuf>, reporter: Repor
         };
         let (phone, reporter, account) = (phone.clone(), reporter.clone(), Some(line.profile.account.clone()));
         let (io, quit) = (typed_io(line), stop.bell());
-        Console { phone, reporter, account, dial, io, quit }.open();
-    }
+        Console { phone, reporter, account, dial, io, quit, lines: verb.console.commands }.open()
+    });
     let mut exit = serve(&phone, &mut events, &reporter, &lines, &mut stop).await;
     let ending = phone.shutdown();
     tokio::pin!(ending);
@@ -100,6 +96,7 @@ fn prepare(verb: &RunArguments, db: Option<PathBuf>) -> Result<(Settings, Vec<Li
         let file = draft.file().map_or_else(|| "a configuration file".to_owned(), |path| path.display().to_string());
         return Err(ConfigError::NoAccounts(file));
     }
+    config::distinct(&profiles)?;
     let process = draft.process()?;
     let mut settings = process.settings(&profiles, db);
     // Who does not register is found at the port that everybody tries.
@@ -120,18 +117,17 @@ fn line(profile: Profile, sentences: &mut Vec<String>) -> Result<Line, ConfigErr
             let source = profile.source.clone().map(config::source).transpose()?;
             let (source, sink, said) = config::audio(source, profile.sink.clone());
             sentences.extend(said);
-            Io { source, sink, record: None }
+            Io { source, sink, record: None, music: profile.music.clone() }
         }
         OnCall::Ring | OnCall::Reject(_) => Io::default(),
     };
-    let aor = crate::engine::bare(&profile.account.aor);
-    Ok(Line { profile, aor, io })
+    Ok(Line { profile, io })
 }
 
 /// What calls are connected to that are made or answered by hand.
 fn typed_io(line: &Line) -> Io {
     let (source, sink, _) = config::audio(line.profile.source.clone(), line.profile.sink.clone());
-    Io { source, sink, record: None }
+    Io { source, sink, record: None, music: line.profile.music.clone() }
 }
 
 /// Deals with calls by the policies of their accounts until the user wants an end.
@@ -178,7 +174,8 @@ async fn decide(phone: &Phone, lines: &[Line], call: CallId, record: &Record, ta
     if record.direction != CallDirection::Inbound {
         return;
     }
-    let Some(line) = lines.iter().find(|line| record.account.as_deref() == Some(&line.aor)) else { return };
+    let name = record.metadata.get("account_name").and_then(serde_json::Value::as_str);
+    let Some(line) = lines.iter().find(|line| name == Some(&line.profile.name)) else { return };
     match line.profile.on_call {
         OnCall::Ring => {}
         OnCall::Reject(status) => {
@@ -187,6 +184,10 @@ async fn decide(phone: &Phone, lines: &[Line], call: CallId, record: &Record, ta
             }
         }
         OnCall::Answer(ring) => {
+            if line.profile.media.early_media && record.ringing_at.is_none() {
+                // Early media is what the source says.
+                let _ = phone.connect(call, line.io.clone()).await;
+            }
             if record.ringing_at.is_some() && taken.insert(call) {
                 let record_to = line.profile.record.as_deref().map(|directory| recording(directory, record));
                 answer_after(

@@ -7,6 +7,11 @@ use serde_json::{Value, json};
 pub(super) fn told(transferred: &Transferred) -> (&'static str, Value, String) {
     let Transferred { role, target, step } = transferred;
     let (name, mut fields, text) = match (step, role) {
+        (Step::Asked, _) => (
+            "call.transfer.asked",
+            json!({}),
+            format!("the far end asks us to call {target} in its place: `follow` or `stay`"),
+        ),
         (Step::Requested, Role::Transferor) => {
             ("call.transfer.requested", json!({}), format!("sending the far end to {target}"))
         }

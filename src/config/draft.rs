@@ -3,7 +3,7 @@
 use super::layer::{Layers, Place};
 use super::reader::Reader;
 use super::schema::nearest;
-use super::{ConfigError, Environment, Process, Profile, file, profile};
+use super::{ConfigError, Environment, Process, Profile, distinct, file, profile};
 use std::path::{Path, PathBuf};
 
 /// Everything that was set. What it is read into holds no bad value.
@@ -51,10 +51,12 @@ impl<'a> Draft<'a> {
     /// All accounts.
     ///
     /// # Errors
-    /// When a value of one cannot be used.
+    /// When a value of one cannot be used, or calls for one could be for another.
     pub fn profiles(&self) -> Result<Vec<Profile>, ConfigError> {
         self.default_account()?;
-        self.accounts().iter().map(|name| self.profile(name)).collect()
+        let profiles: Vec<Profile> = self.accounts().iter().map(|name| self.profile(name)).collect::<Result<_, _>>()?;
+        distinct(&profiles)?;
+        Ok(profiles)
     }
 
     /// What all accounts share.

@@ -69,6 +69,19 @@ pub enum ConfigError {
     /// Nothing to run.
     #[error("the configuration has no account; write [account.NAME] with an aor into {0}")]
     NoAccounts(String),
+    /// Two accounts of one address, and nothing that tells for which of them a call is.
+    #[error(
+        "accounts {one} and {other} are both {aor}, and calls for them cannot be told apart; let both register, \
+        give each other sources, or make one account of them"
+    )]
+    SameAddress {
+        /// The address.
+        aor: String,
+        /// One.
+        one: String,
+        /// The other.
+        other: String,
+    },
     /// A header field that cannot be sent.
     #[error("\"{text}\" is no header field: {why}")]
     Header {

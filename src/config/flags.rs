@@ -1,5 +1,6 @@
 //! The flags of accounts and media.
 
+use super::policy::PolicyFlags;
 use super::trust::TrustFlags;
 use std::path::PathBuf;
 
@@ -84,4 +85,7 @@ pub struct MediaFlags {
     /// Encryption of media: off, optional or required; the account's, or off when absent
     #[arg(long, value_name = "POLICY")]
     pub srtp: Option<String>,
+    /// How they behave.
+    #[command(flatten)]
+    pub policy: PolicyFlags,
 }

@@ -15,6 +15,7 @@ mod error;
 mod file;
 mod flags;
 mod layer;
+mod policy;
 mod process;
 mod profile;
 mod reader;
@@ -24,16 +25,19 @@ mod show;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod twins;
 mod value;
 
 pub use draft::Draft;
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use flags::{AccountFlags, MediaFlags};
+pub use policy::PolicyFlags;
 pub use process::Process;
 pub use profile::{OnCall, Profile};
 pub use show::Shown;
 pub use trust::{CallerFlags, TrustFlags};
+pub use twins::distinct;
 pub use value::{audio, dialled, digits, header, min_mos, recordings, reject, seconds, source, target};
 
 /// The environment variable with the password of an account that says none.

@@ -78,7 +78,7 @@ impl Process {
 
     /// Settings of a phone with these accounts, in this order.
     pub fn settings(&self, profiles: &[Profile], database: Option<PathBuf>) -> Settings {
-        let ids = (0..).map(AccountId);
+        let ids = || (0..).map(AccountId);
         Settings {
             ips: self.ips.clone(),
             port: Some(self.port.unwrap_or(0)),
@@ -88,7 +88,8 @@ impl Process {
             stun: self.stun.clone(),
             accounts: profiles.iter().map(|profile| profile.account.clone()).collect(),
             tls: self.tls.clone(),
-            account_media: ids.zip(profiles).map(|(id, profile)| (id, profile.media.clone())).collect(),
+            account_media: ids().zip(profiles).map(|(id, profile)| (id, profile.media.clone())).collect(),
+            account_conduct: ids().zip(profiles).map(|(id, profile)| (id, profile.conduct)).collect(),
             rtp_ports: self.rtp_ports.clone(),
             media_workers: self.media_workers,
             database: Some(self.database(database)),

@@ -1,6 +1,7 @@
 //! An account of the configuration: who it is, what its calls may use, what is done with calls for it.
 
 use super::layer::{Layers, Origin, Place, Setting};
+use super::policy;
 use super::reader::Reader;
 use super::trust::{algorithm, networks};
 use super::value::{address, header};
@@ -9,7 +10,7 @@ use crate::audio::{Sink, Source};
 use crate::call::MediaOptions;
 use crate::carrier::{PRESETS, preset};
 use crate::media::plan::Codec;
-use crate::phone::Account;
+use crate::phone::{Account, Conduct};
 use crate::sip::agent::{KeepAlive, Realms, RefreshShare};
 use crate::sip::uri::Uri;
 use crate::time::Duration;
@@ -36,6 +37,10 @@ pub struct Profile {
     pub account: Account,
     /// What its calls may use.
     pub media: MediaOptions,
+    /// What others may ask of it.
+    pub conduct: Conduct,
+    /// What far ends hear that it puts on hold.
+    pub music: Source,
     /// Does `sidetone run` register it?
     pub register: bool,
     /// What `sidetone run` does with a call for it.
@@ -51,7 +56,7 @@ pub struct Profile {
 /// The values of an account where nothing else is said, as far as they are worth showing.
 fn built_in() -> Vec<(&'static str, toml::Value)> {
     let words = |words: &[&str]| words.iter().map(|word| toml::Value::from(*word)).collect::<Vec<_>>().into();
-    vec![
+    let mut all = vec![
         ("preset", "generic".into()),
         ("on_call", "ring".into()),
         ("ring", 0.into()),
@@ -63,7 +68,9 @@ fn built_in() -> Vec<(&'static str, toml::Value)> {
         ("numbers", words(&[])),
         ("sources", words(&[])),
         ("headers", words(&[])),
-    ]
+    ];
+    all.extend(policy::built_in());
+    all
 }
 
 /// Everything that is said of an account, layer by layer.
@@ -167,10 +174,14 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, environment: &Environment) -
     for text in reader.list("headers")?.unwrap_or_default() {
         account.headers.push(header(&text).map_err(|error| reader.wrong("headers", error))?);
     }
+    let mut media = media(reader)?;
+    let music = policy::calls(reader, &mut account, &mut media)?.unwrap_or_default();
     Ok(Profile {
         name: name.to_owned(),
         account,
-        media: media(reader)?,
+        media,
+        conduct: policy::conduct(reader)?,
+        music,
         register: reader.flag("register")?.unwrap_or(true),
         on_call: on_call(reader)?,
         source: reader.parse("source")?,

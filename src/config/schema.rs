@@ -1,6 +1,7 @@
 //! What can be written in a configuration file: the keys, their forms and what they mean. `sidetone config schema` prints
 //! it; the names of the keys are taken from here and nowhere else.
 
+use crate::call::{Busy, HoldStyle, Transfers};
 use crate::sip::agent::{DtmfWay, Reliable, SessionTimerMode};
 use crate::sip::identity::{Anonymity, Assertion, CalledField, CallerField, NumberFormat};
 use schemars::{JsonSchema, Schema, schema_for};
@@ -118,6 +119,33 @@ pub struct Account {
     /// The shortest session interval that is taken, seconds.
     #[schemars(range(min = 90, max = 86_400))]
     pub min_se: Option<u32>,
+    /// How a far end is put on hold.
+    #[schemars(extend("enum" = HoldStyle::WORDS))]
+    pub hold_style: Option<String>,
+    /// What a far end hears that is put on hold: file:PATH, loop:PATH, tone:HZ or silence.
+    pub hold_source: Option<String>,
+    /// How many redirections (3xx) a call follows; 0 follows none.
+    #[schemars(range(min = 0, max = 20))]
+    pub redirects: Option<u8>,
+    /// Callers hear the source while it rings (183).
+    pub early_media: Option<bool>,
+    /// Calls are made without an offer: the far end makes it.
+    pub late_offer: Option<bool>,
+    /// One codec is fixed where the far end answers with several (RFC 3264 section 10.2).
+    pub single_codec: Option<bool>,
+    /// Whether far ends may send us elsewhere (REFER) or take a call over (Replaces): within the account's domain, to
+    /// anywhere, never, or when our user agrees.
+    #[schemars(extend("enum" = Transfers::WORDS))]
+    pub transfers: Option<String>,
+    /// A far end is put on hold before it is sent elsewhere.
+    pub hold_before_transfer: Option<bool>,
+    /// What a second caller hears while a call is up.
+    #[schemars(extend("enum" = Busy::WORDS))]
+    pub busy: Option<String>,
+    /// Every caller gets 480.
+    pub do_not_disturb: Option<bool>,
+    /// Calls are answered by themselves that ask for it (Call-Info answer-after, Alert-Info, Answer-Mode).
+    pub auto_answer: Option<bool>,
     /// Our numbers; the first is the caller id of calls that choose none.
     pub numbers: Option<Vec<String>>,
     /// How the carrier wants numbers.

@@ -67,7 +67,7 @@ fn targets_are_completed_by_the_account() {
 fn bad_flags_are_named_with_their_remedy() {
     let account = |flags: AccountFlags| flags.profile(&MediaFlags::default(), &nothing()).unwrap_err();
     let media = |codec: &str, srtp: &str| {
-        let media = MediaFlags { codec: Some(codec.into()), srtp: Some(srtp.into()) };
+        let media = MediaFlags { codec: Some(codec.into()), srtp: Some(srtp.into()), ..MediaFlags::default() };
         flags("sip:a@b").profile(&media, &nothing()).unwrap_err()
     };
     let bind = AccountFlags { bind: Some("nowhere".into()), ..AccountFlags::default() };
@@ -167,7 +167,7 @@ fn each_layer_overrules_those_below() {
         account: account.map(str::to_owned),
         ..AccountFlags::default()
     };
-    let media = MediaFlags { srtp: Some("required".into()), codec: None };
+    let media = MediaFlags { srtp: Some("required".into()), ..MediaFlags::default() };
     let office = flags(None).profile(&media, &environment).unwrap().unwrap();
     assert_eq!((office.name.as_str(), office.account.name.as_deref()), ("office", Some("office")), "the default one");
     assert_eq!(office.media.srtp, SrtpPolicy::Required, "a flag over [defaults] over the preset");

@@ -47,6 +47,7 @@ pub(super) async fn examine(
                 source: crate::audio::Source::Tone(1004.0),
                 sink: crate::audio::Sink::Null,
                 record: Some(super::talk::recording(&patient.scratch)),
+                ..Io::default()
             };
             match phone.dial(dial.clone(), io).await {
                 Ok(call) => record = tokio::time::timeout(CALL, talk(&phone, &mut events, call)).await.ok().flatten(),

@@ -34,6 +34,7 @@ use crate::time::{Duration, Instant};
 use crate::trace::{Note, Recorder};
 use publicity::Publicity;
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use tokio::sync::{mpsc, oneshot};
 
 /// How long an ending phone waits for the far ends' last answers.
@@ -72,6 +73,10 @@ pub enum Command {
     Transfer(CallId, Uri, Reply<()>),
     /// Join the far ends of two calls.
     TransferAttended(CallId, CallId, Reply<()>),
+    /// Follow the far end to whom it sends us, or not.
+    DecideTransfer(CallId, bool, Reply<()>),
+    /// Take RTP at another address of ours.
+    MoveMedia(CallId, IpAddr, Reply<()>),
     /// Send a text.
     Message(AccountId, Uri, String, Reply<OutsideId>),
     /// Ask a peer every so often whether it is there; the account's domain when absent.

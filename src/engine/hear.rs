@@ -1,7 +1,7 @@
 //! What the agent tells, carried to the calls that it is about.
 
 use super::{Engine, Output};
-use crate::call::Answer;
+use crate::call::{Answer, Prack};
 use crate::sip::agent;
 use crate::time::Instant;
 
@@ -19,10 +19,14 @@ impl Engine {
             Event::Route { session, hop } => {
                 self.session_step(now, session, |call, desk| call.handle_route(desk, hop));
             }
-            Event::Progress { session, fork, headers, body, wants_answer, .. } => {
+            Event::Progress { session, fork, headers, body, wants_answer, wants_prack, .. } => {
                 self.session_step(now, session, |call, desk| {
-                    let answer_to = wants_answer.then_some(fork.as_str());
-                    call.handle_progress(desk, &headers, body.as_ref(), answer_to);
+                    let prack = match (wants_answer, wants_prack) {
+                        (true, _) => Prack::Answer(&fork),
+                        (_, true) => Prack::MayOffer(&fork),
+                        _ => Prack::Sent,
+                    };
+                    call.handle_progress(desk, &headers, body.as_ref(), prack);
                 });
             }
             Event::Acknowledged { session, answer } => {
@@ -87,7 +91,10 @@ impl Engine {
                 });
             }
             Event::Moved { session, local } => {
-                self.session_step(now, session, |call, desk| call.handle_moved(desk, local));
+                // A call that has no media yet opens them at the new address.
+                self.session_step(now, session, |call, desk| {
+                    let _ = call.move_media(desk, local);
+                });
             }
             Event::Ended { session, by, status, reason, headers } => {
                 self.session_step(now, session, |call, desk| call.handle_ended(desk, by, status, &reason, &headers));

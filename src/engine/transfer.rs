@@ -6,6 +6,7 @@ use crate::sip::agent::{AccountId, Invitation, SessionId};
 use crate::sip::message::Status;
 use crate::sip::uri::Uri;
 use crate::time::{Duration, Instant};
+use std::net::IpAddr;
 
 /// How long a call rings that a REFER asked for.
 const RING: Duration = Duration::from_secs(120);
@@ -46,6 +47,22 @@ impl Engine {
             call.follows("transfer_other", &joined);
             Ok(())
         })
+    }
+
+    /// Decides about a transfer that the far end of a call asks for.
+    ///
+    /// # Errors
+    /// When there is no such call, or its far end asks for none.
+    pub fn decide_transfer(&mut self, now: Instant, call: CallId, follow: bool) -> Result<(), Refused> {
+        self.command(now, call, |call, desk| Ok(call.decide_transfer(desk, follow)?))
+    }
+
+    /// Takes the RTP of a call at another address of ours from now on, and tells its far end.
+    ///
+    /// # Errors
+    /// When there is no such call, or it is not answered.
+    pub fn move_media(&mut self, now: Instant, call: CallId, local: IpAddr) -> Result<(), Refused> {
+        self.command(now, call, |call, desk| Ok(call.move_media(desk, local)?))
     }
 
     /// Is a call answered and not over?
@@ -91,11 +108,12 @@ impl Engine {
     /// What is done with a call that just came in before anybody is disturbed: it takes the place of another, is refused
     /// because of the policy, or rings.
     pub(super) fn greet(&mut self, now: Instant, call: CallId, invitation: &Invitation) {
+        let conduct = self.conduct(invitation.account);
         let status = match self.agent.replaced(&invitation.headers) {
-            Ok(None) if self.conduct.do_not_disturb => Some(Status::TEMPORARILY_UNAVAILABLE),
+            Ok(None) if conduct.do_not_disturb => Some(Status::TEMPORARILY_UNAVAILABLE),
             Ok(None) => {
                 let waits = self.calls.values().any(|other| other.id() != call && other.is_live());
-                self.conduct.busy.refusal().filter(|_| waits)
+                conduct.busy.refusal().filter(|_| waits)
             }
             Ok(Some(old)) => (!self.replace(now, call, old, invitation)).then_some(Status::DECLINE),
             Err(status) => Some(status),
@@ -111,7 +129,7 @@ impl Engine {
         let Some(old) = self.by_session.get(&old).copied() else { return false };
         let Some(call) = self.calls.get(&old) else { return false };
         let same = invitation.account.is_some() && invitation.account == call.account();
-        if !self.conduct.transfers.allows_replacing(same) {
+        if !self.conduct(call.account()).transfers.allows_replacing(same) {
             return false;
         }
         let record = call.record().id.clone();

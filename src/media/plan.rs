@@ -267,6 +267,8 @@ pub struct Plan {
     pub receive_events: Vec<TelephoneEvent>,
     /// Digits are listened for in the audio, since the far end sends them by no better way.
     pub hear_tones: bool,
+    /// We have put the far end on hold: music or silence is sent, if anything, and never what the source says.
+    pub holding: bool,
     /// Keys, if the call is protected.
     pub srtp: Option<Srtp>,
 }

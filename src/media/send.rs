@@ -92,6 +92,12 @@ impl Sender {
         self.header(payload_type, marker, self.timestamp)
     }
 
+    /// The header of a packet without meaning that keeps a translator's binding (RFC 6263 section 4.6): the time as it
+    /// stands, and no talk spurt begins or ends with it.
+    pub fn keep_alive(&mut self, payload_type: u8) -> Header {
+        self.header(payload_type, false, self.timestamp)
+    }
+
     /// The header of a packet of a telephone event; `begins`: the event begins with this tick.
     pub fn event(&mut self, payload_type: u8, marker: bool, begins: bool) -> Header {
         if begins {

@@ -56,6 +56,8 @@ pub struct Session {
     payload: Vec<u8>,
     packet: Vec<u8>,
     outbox: Outbox,
+    /// When something left our RTP port last.
+    spoke: Instant,
     // What we hear.
     unprotect: Option<srtp::Incoming>,
     /// Counts of keys that are no longer used.
@@ -113,6 +115,7 @@ impl Session {
             payload: Vec::new(),
             packet: Vec::new(),
             outbox: Outbox::default(),
+            spoke: now,
             past_srtp: srtp::Counters::default(),
             reception: Reception::new(probation(&plan)),
             rtp_from: Latch::new(plan.remote_rtp),
@@ -193,6 +196,11 @@ impl Session {
         codec::packet_time(self.plan.encoding.codec, self.plan.encoding.packet_time)
     }
 
+    /// Is the far end on hold, so that what [`Session::capture`] gets has to be music or silence?
+    pub fn is_holding(&self) -> bool {
+        self.plan.holding
+    }
+
     /// Fills `out` with the next mono audio at [`Session::rate`], a multiple of 10 ms.
     pub fn playout(&mut self, now: Instant, out: &mut [i16]) {
         let (theirs, ours) = (self.playout.rate(), self.rate());
@@ -251,7 +259,7 @@ impl Session {
         if let Some(report) = self.rtcp.handle_timeout(now, &mut self.reception) {
             self.packet.clear();
             self.packet.extend_from_slice(report);
-            self.send_rtcp();
+            self.send_rtcp(now);
         }
     }
 
@@ -300,7 +308,7 @@ impl Session {
         if let Some(bye) = self.rtcp.bye(now, &mut self.reception, "") {
             self.packet.clear();
             self.packet.extend_from_slice(bye);
-            self.send_rtcp();
+            self.send_rtcp(now);
         }
     }
 

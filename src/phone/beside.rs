@@ -4,6 +4,7 @@ use super::{AccountId, CallId, CommandError, OutsideId, Phone};
 use crate::driver::signalling::Command;
 use crate::sip::uri::Uri;
 use crate::time::Duration;
+use std::net::IpAddr;
 
 impl Phone {
     /// Sends silence in a call, or what its source says again. Digits are sent all the same.
@@ -30,6 +31,23 @@ impl Phone {
     /// When one of the calls is not answered or is being transferred already, or the phone has ended.
     pub async fn transfer_attended(&self, call: CallId, other: CallId) -> Result<(), CommandError> {
         self.ask(|reply| Command::TransferAttended(call, other, reply)).await
+    }
+
+    /// Follows the far end of a call to whom it sends us, or not, where the policy is to ask
+    /// ([`Transfers::Ask`](super::Transfers::Ask)).
+    ///
+    /// # Errors
+    /// When the far end asks for no transfer, or the phone has ended.
+    pub async fn decide_transfer(&self, call: CallId, follow: bool) -> Result<(), CommandError> {
+        self.ask(|reply| Command::DecideTransfer(call, follow, reply)).await
+    }
+
+    /// Takes the RTP of a call at another address of ours, and tells its far end by a re-INVITE.
+    ///
+    /// # Errors
+    /// When the call is not answered, or the phone has ended. That the address is none of ours comes as a notice.
+    pub async fn move_media(&self, call: CallId, local: IpAddr) -> Result<(), CommandError> {
+        self.ask(|reply| Command::MoveMedia(call, local, reply)).await
     }
 
     /// Sends a text (RFC 3428); [`News::MessageSent`](super::News::MessageSent) or [`News::MessageFailed`](super::News::MessageFailed) with the id that is given tells what

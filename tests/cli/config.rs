@@ -149,3 +149,55 @@ fn a_carrier_without_registration_is_not_registered_at() {
     assert_eq!(number.code, 8, "{number:?}");
     assert!(number.err.contains("country_code"), "{}", number.err);
 }
+
+/// Two bindings of one address: the Contact tells which of them is called.
+#[test]
+fn two_accounts_of_one_address_keep_their_own_policies() {
+    let (domain, home, ours) = (Domain::start(), Home::new(), Home::new());
+    let aor = domain.aor("bob");
+    let file = write(
+        &home,
+        &format!(
+            "[defaults]\naor = \"{aor}\"\nsource = \"silence\"\nsink = \"null\"\n\
+             [account.desk]\non_call = \"answer\"\n[account.night]\non_call = \"reject\"\nreject_status = 603\n"
+        ),
+    );
+    let mut run = home.start(&["run", "--config", &file]);
+    let contacts = [(); 2].map(|()| run.expect("registration.registered")["contact"].as_str().unwrap().to_owned());
+    assert_ne!(contacts[0], contacts[1]);
+    let call = |contact: &str| {
+        let target = contact.trim_matches(['<', '>']);
+        let arguments = ["call", target, "--no-register", "--source", "silence", "--sink", "null", "--duration", "0.5"];
+        ours.start(&[&arguments[..], &["--bind", "127.0.0.1"]].concat()).finish().code
+    };
+    let mut codes = contacts.each_ref().map(|contact| call(contact));
+    codes.sort_unstable();
+    assert_eq!(codes, [0, 6], "one answers, the other declines");
+    run.interrupt();
+    run.finish();
+    let mut calls: Vec<_> = home
+        .history(&[])
+        .iter()
+        .map(|call| {
+            format!("{} {}", call["metadata"]["account_name"].as_str().unwrap(), call["status"].as_str().unwrap())
+        })
+        .collect();
+    calls.sort();
+    assert_eq!(calls, ["desk completed", "night declined"]);
+
+    let text = format!("[defaults]\naor = \"{aor}\"\n[account.desk]\n[account.night]\nregister = false\n");
+    let file = write(&home, &text);
+    for verb in [&["config", "check"][..], &["run"]] {
+        let bad = home.run(&[verb, &["--config", &file]].concat());
+        assert_eq!(bad.code, 8, "{bad:?}");
+        assert!(
+            bad.err.contains("accounts desk and night are both") && bad.err.contains("let both register"),
+            "{bad:?}"
+        );
+    }
+    // Where they come from tells, too.
+    let apart = "[account.desk]\nregister = false\nsources = [\"192.0.2.1\"]\n\
+        [account.night]\nregister = false\nsources = [\"192.0.2.2\"]\n";
+    let file = write(&home, &format!("[defaults]\naor = \"{aor}\"\n{apart}"));
+    assert_eq!(home.run(&["config", "check", "--config", &file]).code, 0);
+}

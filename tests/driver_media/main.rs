@@ -6,7 +6,7 @@ use rig::{LOOPBACK, Rig, Side, level, loudest, missing_device, plan, plan_to, re
 use sidetone::audio::RecorderError;
 use sidetone::driver::media::{Event, Io, Trouble};
 use sidetone::media::dtmf::Digit;
-use sidetone::media::plan::{Codec, MasterKey, Srtp, SrtpSuite};
+use sidetone::media::plan::{Codec, Direction, MasterKey, Plan, Srtp, SrtpSuite};
 use std::net::UdpSocket;
 
 /// Two keys as both sides see them.
@@ -68,6 +68,70 @@ fn echo_sends_back_what_it_hears() {
     let first = theirs.iter().position(|sample| sample.abs() > 2_000).unwrap();
     println!("the echo came back after {} ms", first * 1_000 / rate as usize);
     assert!(first < rate as usize / 2);
+}
+
+/// Loudness of `hz` in each tenth of a second.
+fn course(samples: &[i16], rate: u32, hz: f64) -> Vec<f64> {
+    samples.chunks_exact(rate as usize / 10).map(|part| level(part, rate, hz)).collect()
+}
+
+/// The pieces of a course by what they are: heard (`+`) or silent (`-`), one sign for each stretch, edges left out.
+fn stretches(course: &[f64]) -> String {
+    let signs = course.iter().filter_map(|level| match level {
+        level if *level > 0.15 => Some('+'),
+        level if *level < 0.002 => Some('-'),
+        _ => None,
+    });
+    let mut all: Vec<char> = signs.collect();
+    all.dedup();
+    all.into_iter().collect()
+}
+
+#[test]
+fn muted_is_silence_at_the_far_end_while_packets_go_on() {
+    for codec in [Codec::Pcmu, Codec::Opus] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("heard.wav");
+        let mut rig = Rig::new(1);
+        rig.call(1, codec, [Side::new("tone:600", None), Side::new("silence", Some(&path))]);
+        rig.hear(2, 2);
+        rig.driver.mute(1, true).unwrap();
+        rig.hear(2, 2);
+        rig.driver.mute(1, false).unwrap();
+        rig.hear(2, 2);
+        let ends = rig.stop([1, 2]);
+        let (rate, _, theirs) = recording(&path);
+        let heard = stretches(&course(&theirs, rate, 600.0));
+        assert_eq!(heard.trim_start_matches('-'), "+-+", "{codec}");
+        let inbound = &ends[&2].report.inbound;
+        let seconds = theirs.len() as f64 / f64::from(rate);
+        assert!(inbound.packets as f64 > 48.0 * seconds && inbound.lost == 0, "{codec}: {inbound:?} in {seconds} s");
+    }
+}
+
+#[test]
+fn who_is_on_hold_hears_the_music_and_not_the_source() {
+    for (music, signs) in [("silence", ("+-+", "-")), ("tone:900", ("+-+", "-+-"))] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("heard.wav");
+        let mut rig = Rig::new(1);
+        let mut holder = Side::new("tone:600", None);
+        holder.io.music = music.parse().unwrap();
+        let [plan, _] = rig.call(1, Codec::Pcmu, [holder, Side::new("silence", Some(&path))]);
+        rig.hear(2, 2);
+        let held = Plan { direction: Direction::SendOnly, holding: true, ..plan.clone() };
+        rig.driver.update(1, held).unwrap();
+        rig.hear(2, 2);
+        rig.driver.update(1, plan).unwrap();
+        rig.hear(2, 2);
+        let ends = rig.stop([1, 2]);
+        let (rate, _, theirs) = recording(&path);
+        let [source, music] = [600.0, 900.0].map(|hz| stretches(&course(&theirs, rate, hz)));
+        assert_eq!((source.trim_start_matches('-'), music.as_str()), signs);
+        let inbound = &ends[&2].report.inbound;
+        let seconds = theirs.len() as f64 / f64::from(rate);
+        assert!(inbound.packets as f64 > 48.0 * seconds && inbound.lost == 0, "{inbound:?} in {seconds} s");
+    }
 }
 
 #[test]

@@ -31,7 +31,8 @@ pub(crate) struct Side {
 
 impl Side {
     pub(crate) fn new(source: &str, record: Option<&Path>) -> Self {
-        let io = Io { source: source.parse().unwrap(), sink: Sink::Null, record: record.map(Into::into) };
+        let io =
+            Io { source: source.parse().unwrap(), sink: Sink::Null, record: record.map(Into::into), ..Io::default() };
         Self { io, srtp: None }
     }
 }
@@ -133,6 +134,7 @@ pub(crate) fn plan_to(codec: Codec, remote_rtp: SocketAddr, remote_rtcp: SocketA
         send_event: Some(event),
         receive_events: vec![event],
         hear_tones: false,
+        holding: false,
         srtp,
     }
 }
@@ -166,5 +168,5 @@ pub(crate) fn loudest(samples: &[i16], rate: u32, hz: f64) -> f64 {
 /// A source that is certainly not there.
 pub(crate) fn missing_device() -> Io {
     let nowhere = Some("no such device".to_owned());
-    Io { source: Source::Device(nowhere.clone()), sink: Sink::Device(nowhere), record: None }
+    Io { source: Source::Device(nowhere.clone()), sink: Sink::Device(nowhere), ..Io::default() }
 }

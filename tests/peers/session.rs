@@ -27,7 +27,7 @@ struct Line {
 }
 
 fn io() -> Io {
-    Io { source: Source::Tone(440.0), sink: Sink::Null, record: None }
+    Io { source: Source::Tone(440.0), sink: Sink::Null, ..Io::default() }
 }
 
 fn media() -> MediaOptions {
@@ -37,16 +37,10 @@ fn media() -> MediaOptions {
 impl Line {
     fn new(media: MediaOptions, change: impl FnOnce(&mut Account)) -> Self {
         let ip = address();
-        let mut account = Account::new(format!("sip:alice@{ip}").parse().unwrap());
+        let mut account = Account { redirects: 2, ..Account::new(format!("sip:alice@{ip}").parse().unwrap()) };
         change(&mut account);
-        let settings = Settings {
-            ips: vec![ip],
-            accounts: vec![account],
-            media,
-            take_unclaimed: true,
-            redirects: 2,
-            ..Settings::default()
-        };
+        let settings =
+            Settings { ips: vec![ip], accounts: vec![account], media, take_unclaimed: true, ..Settings::default() };
         let (phone, events) = Phone::start(settings).unwrap();
         Self { phone, events }
     }

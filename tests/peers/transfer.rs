@@ -11,10 +11,10 @@ use std::time::Duration;
 const SETUP: Duration = Duration::from_secs(20);
 
 /// Calls a SIPp that plays `scenario`, with commands; until it is answered.
-fn call(home: &Home, sipp: &Sipp) -> Sidetone {
-    let bind = address().to_string();
-    let arguments = ["call", &sipp.uri(), "--no-register", "--bind", &bind, "--source", "tone:440", "--sink", "null"];
-    let mut phone = home.start_with_commands(&arguments, "");
+fn call(home: &Home, sipp: &Sipp, more: &[&str]) -> Sidetone {
+    let (uri, bind) = (sipp.uri(), address().to_string());
+    let arguments = ["call", &uri, "--no-register", "--bind", &bind, "--source", "tone:440", "--sink", "null"];
+    let mut phone = home.start_with_commands(&[&arguments, more].concat(), "");
     phone.expect("call.answered", SETUP);
     phone
 }
@@ -29,7 +29,7 @@ fn sends_the_far_end_elsewhere_and_hangs_up_when_it_has_arrived() {
         return;
     }
     let (sipp, home) = (Sipp::answers("uas_refer", &Options::default()), Home::new());
-    let mut phone = call(&home, &sipp);
+    let mut phone = call(&home, &sipp, &[]);
     let target = "sip:carol@192.0.2.9";
     let reply = phone.say(&format!("transfer {target}"));
     assert_eq!(reply["ok"], true, "{reply}");
@@ -47,15 +47,18 @@ fn sends_the_far_end_elsewhere_and_hangs_up_when_it_has_arrived() {
 }
 
 /// The far end is not transferred; the call goes on and is hung up by a command.
-fn not_transferred(scenario: &str, code: u16) {
+fn not_transferred(scenario: &str, code: u16, more: &[&str]) {
     if !installed("sipp") {
         return;
     }
     let (sipp, home) = (Sipp::answers(scenario, &Options::default()), Home::new());
-    let mut phone = call(&home, &sipp);
+    let mut phone = call(&home, &sipp, more);
     phone.say("transfer sip:carol@192.0.2.9");
     let failed = phone.expect("call.transfer.failed", SETUP);
     assert_eq!(failed["sip_code"], code, "{failed}");
+    if more.is_empty() {
+        assert_eq!(phone.expect("call.resumed", SETUP)["by"], "local", "it is taken off hold again");
+    }
     let calls = phone.say("calls");
     assert_eq!(calls["calls"].as_array().map(Vec::len), Some(1), "the call goes on: {calls}");
     phone.say("hangup");
@@ -68,12 +71,12 @@ fn not_transferred(scenario: &str, code: u16) {
 
 #[test]
 fn a_far_end_that_does_not_let_itself_be_sent_elsewhere_stays() {
-    not_transferred("uas_refer_refused", 603);
+    not_transferred("uas_refer_refused", 603, &["--transfer-without-hold"]);
 }
 
 #[test]
 fn a_far_end_that_finds_nobody_stays() {
-    not_transferred("uas_refer_fails", 486);
+    not_transferred("uas_refer_fails", 486, &[]);
 }
 
 #[test]
@@ -82,7 +85,7 @@ fn a_far_end_that_will_not_tell_is_let_go() {
         return;
     }
     let (sipp, home) = (Sipp::answers("uas_refer_silent", &Options::default()), Home::new());
-    let mut phone = call(&home, &sipp);
+    let mut phone = call(&home, &sipp, &["--transfer-without-hold"]);
     phone.say("transfer sip:carol@192.0.2.9");
     let ended = phone.expect("call.ended", SETUP)["call"].clone();
     assert_eq!(ended["metadata"]["transfer"]["result"], "accepted", "{ended}");
@@ -126,6 +129,49 @@ fn follows_where_it_is_sent_and_tells_how_that_goes() {
     let told = &old["metadata"]["transfer"];
     assert_eq!((&told["role"], &told["result"]), (&"transferee".into(), &"completed".into()), "{old}");
     assert!(told["by"].as_str().unwrap().starts_with("<sip:sipp@"), "{old}");
+}
+
+/// The transferor looks whether we can replace, and the target whether we do (RFC 3891 sections 4 and 6).
+#[test]
+fn takes_the_place_of_the_transferor_where_it_is_told_to() {
+    if !installed("sipp") {
+        return;
+    }
+    let (third, home) = (Sipp::answers("uas_replaces", &Options::default()), Home::new());
+    let (mut phone, target) = answer(&home, &["--transfers", "accept"]);
+    let options = Options { arguments: &["-key", "target", &third.uri()], ..Options::default() };
+    let sipp = Sipp::calls("uac_refer_attended", target, &options);
+    assert_step(&phone.expect("call.transfer.completed", SETUP), "transferee", &third.uri());
+    sipp.finish(SETUP);
+    third.finish(SETUP);
+    phone.interrupt();
+    assert_eq!(phone.finish(SETUP).0, 0);
+}
+
+/// The user says whether we follow.
+#[test]
+fn asks_before_it_follows() {
+    if !installed("sipp") {
+        return;
+    }
+    let home = Home::new();
+    let bind = address().to_string();
+    let arguments = ["answer", "--no-register", "--bind", &bind, "--source", "tone:440", "--sink", "null"];
+    let mut phone = home.start_with_commands(&[&arguments[..], &["--transfers", "ask"]].concat(), "");
+    let ready = phone.expect("phone.ready", SETUP);
+    let target = ready["address"].as_str().unwrap().parse().unwrap();
+    let third = Sipp::answers("uas_ends", &Options::default());
+    let options = Options { arguments: &["-key", "target", &third.uri()], ..Options::default() };
+    let sipp = Sipp::calls("uac_refer", target, &options);
+    phone.expect("call.answered", SETUP);
+    assert!(!phone.say("follow")["ok"].as_bool().unwrap(), "nothing is asked yet");
+    assert_step(&phone.expect("call.transfer.asked", SETUP), "transferee", &third.uri());
+    assert_eq!(phone.say("follow")["ok"], true);
+    phone.expect("call.transfer.completed", SETUP);
+    sipp.finish(SETUP);
+    third.finish(SETUP);
+    phone.say("quit");
+    assert_eq!(phone.finish(SETUP).0, 0);
 }
 
 #[test]

@@ -1,18 +1,33 @@
 //! 3xx followed within limits (RFC 3261 section 8.1.3.4).
 
-use sidetone::sip::agent::{AgentConfig, EndedBy, Event};
+use sidetone::sip::agent::{Account, AccountId, EndedBy, Event, InviteRequest, SessionId};
 use sidetone::sip::header::Name;
 use sidetone::sip::message::{Method, Request, Response};
 use std::net::SocketAddr;
 
-use crate::peer::{ANSWER, OFFER, answer, call, config, ended, offer, request, to};
+use crate::peer::{ANSWER, OFFER, answer, config, ended, offer, request, to, uri};
 use crate::world::{Node, World};
 
 fn world(redirects: u8) -> (World, Node, SocketAddr) {
     let mut world = World::new(8);
-    let alice = world.agent("192.0.2.1:5060", AgentConfig { redirects, ..config() });
+    let alice = world.agent("192.0.2.1:5060", config());
+    let account = Account { redirects, ..Account::new(uri("sip:alice@192.0.2.1")) };
+    world.with(alice, |agent, _| agent.add_account(account));
     let bob = world.peer("192.0.2.2:5060");
     (world, alice, bob)
+}
+
+/// The account of the agent calls Bob.
+fn invite(target: &str) -> InviteRequest {
+    InviteRequest { account: Some(AccountId(0)), ..to(target) }
+}
+
+#[track_caller]
+fn call(world: &mut World, alice: Node, bob: SocketAddr, sdp: Option<&'static str>) -> (SessionId, Request) {
+    let wanted = invite(&format!("sip:bob@{bob}"));
+    let session = world.with(alice, |agent, now| agent.invite(now, wanted).unwrap());
+    offer(world, alice, session, sdp);
+    (session, request(world, bob, &Method::Invite))
 }
 
 fn moved(invite: &Request, status: u16, bob: SocketAddr, contacts: &[&str]) -> Response {
@@ -105,7 +120,7 @@ fn without_the_policy_a_3xx_is_final() {
 fn never_from_tls_to_cleartext() {
     let (mut world, alice, bob) = world(3);
     let agent = world.address(alice);
-    let target = to("sips:bob@192.0.2.2");
+    let target = invite("sips:bob@192.0.2.2");
     let session = world.with(alice, |agent, now| agent.invite(now, target).unwrap());
     offer(&mut world, alice, session, Some(OFFER));
     let invite = request(&mut world, bob, &Method::Invite);

@@ -45,7 +45,8 @@ fn we_hold_and_resume() {
         let calls = [ann, bob];
         change(&mut world, holder, calls[holder], Change::Hold).unwrap();
         world.run(Duration::from_secs(1));
-        assert_eq!(direction(&world, holder, calls[holder]), Direction::Inactive, "our microphone is not heard");
+        let plan = world.places[holder].plans[&calls[holder]].last().unwrap();
+        assert!(plan.direction == Direction::SendOnly && plan.holding, "the stream goes on, without our microphone");
         assert_eq!(direction(&world, other, calls[other]), Direction::RecvOnly);
         assert_eq!(world.moments(holder, calls[holder]).last(), Some(&Moment::Held(Side::Local)));
         assert_eq!(world.moments(other, calls[other]).last(), Some(&Moment::Held(Side::Remote)));
@@ -63,6 +64,7 @@ fn we_hold_and_resume() {
         for who in [holder, other] {
             assert_eq!(direction(&world, who, calls[who]), Direction::SendRecv);
             assert_eq!(held_by(&world, who, calls[who]), None);
+            assert!(!world.places[who].plans[&calls[who]].last().unwrap().holding);
         }
         assert_eq!(world.moments(holder, calls[holder]).last(), Some(&Moment::Resumed(Side::Local)));
         let versions: Vec<u64> = offers(&world, holder).iter().map(|sdp| version(sdp)).collect();

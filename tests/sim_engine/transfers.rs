@@ -12,8 +12,13 @@ use sidetone::time::Duration;
 
 const CID: usize = 2;
 
-const OPEN: Conduct =
-    Conduct { transfers: Transfers::Accept, busy: Busy::Ring, do_not_disturb: false, auto_answer: false };
+const OPEN: Conduct = Conduct {
+    transfers: Transfers::Accept,
+    busy: Busy::Ring,
+    do_not_disturb: false,
+    auto_answer: false,
+    hold_before_transfer: true,
+};
 
 fn three(seed: u64, conduct: Conduct) -> World {
     let media = MediaOptions::default();
@@ -61,6 +66,7 @@ fn steps(world: &World, who: usize) -> Vec<(Role, String)> {
             Moment::Transfer(told) => Some((
                 told.role,
                 match &told.step {
+                    Step::Asked => "asked".to_owned(),
                     Step::Requested => "requested".to_owned(),
                     Step::Accepted => "accepted".to_owned(),
                     Step::Progress(status, _) => status.to_string(),

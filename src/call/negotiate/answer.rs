@@ -112,6 +112,7 @@ impl Negotiation {
             send_event: common.send_event(encoding.codec),
             receive_events: common.receive_events(),
             hear_tones: false,
+            holding: false,
             srtp,
         };
         self.exchange = Exchange::Settled;

@@ -120,6 +120,7 @@ impl Negotiation {
             send_event: common.send_event(encoding.codec),
             receive_events: common.receive_events(),
             hear_tones: false,
+            holding: false,
             srtp,
         };
         let protocol = media.protocol.clone();

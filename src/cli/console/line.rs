@@ -1,5 +1,8 @@
 //! What one line of the console says.
 
+use crate::media::plan::{Codec, UnknownCodec};
+use std::net::IpAddr;
+
 /// What `help` prints.
 pub(super) const HELP: &str = "\
 commands (baresip's key in parentheses; CALL is a number of `calls`, the marked call when absent):
@@ -12,8 +15,12 @@ commands (baresip's key in parentheses; CALL is a number of `calls`, the marked 
   mute [CALL]          (m) sends silence
   unmute [CALL]        (M) sends the voice again
   dtmf DIGITS              sends digits; a line of digits alone does the same
+  codec CODEC[,CODEC]  (c) goes on with these codecs
+  address IP               takes the sound at another address of this machine
   transfer URI         (r) sends the far end of the call to somebody else
   attended CALL        (t) joins the far ends of the call and of CALL
+  follow [CALL]        (y) follows the far end to whom it sends us
+  stay [CALL]          (n) does not
   message URI TEXT         sends a text
   calls                (l) lists the calls
   help                 (h) prints this
@@ -31,12 +38,21 @@ pub(super) enum Line {
     Resume(Which),
     Mute(bool, Which),
     Dtmf(String),
+    Codec(Vec<Codec>),
+    Address(IpAddr),
     Transfer(String),
     Attended(u64),
+    Follow(Which),
+    Stay(Which),
     Message(String, String),
     Calls,
     Help,
     Quit,
+    // Of keys only.
+    TurnHold,
+    TurnMute,
+    HangupOrQuit,
+    Keys,
 }
 
 /// Which call a command means.
@@ -49,7 +65,7 @@ pub(super) enum Which {
 }
 
 /// The words, with baresip's keys.
-const WORDS: [(&str, &str); 15] = [
+const WORDS: [(&str, &str); 19] = [
     ("dial", "d"),
     ("answer", "a"),
     ("reject", ""),
@@ -59,8 +75,12 @@ const WORDS: [(&str, &str); 15] = [
     ("mute", "m"),
     ("unmute", "M"),
     ("dtmf", ""),
+    ("codec", "c"),
+    ("address", ""),
     ("transfer", "r"),
     ("attended", "t"),
+    ("follow", "y"),
+    ("stay", "n"),
     ("message", ""),
     ("calls", "l"),
     ("help", "h"),
@@ -109,6 +129,18 @@ pub(super) fn parse(text: &str) -> Result<Line, String> {
         "mute" => Line::Mute(true, which()?),
         "unmute" => Line::Mute(false, which()?),
         "dtmf" => Line::Dtmf(need("digits: dtmf 123#")?),
+        "codec" => {
+            let words = need("codecs: codec pcma")?;
+            let codecs = words.split([',', ' ']).filter(|word| !word.is_empty()).map(str::parse);
+            Line::Codec(codecs.collect::<Result<_, UnknownCodec>>().map_err(|error| error.to_string())?)
+        }
+        "address" => {
+            let text = need("an address of this machine: address 192.0.2.7")?;
+            let why = || format!("\"{text}\" is no IP address; write one of this machine, such as 192.0.2.7");
+            Line::Address(text.parse().map_err(|_| why())?)
+        }
+        "follow" => Line::Follow(which()?),
+        "stay" => Line::Stay(which()?),
         "transfer" => Line::Transfer(need("an address: transfer sip:carol@example.com")?),
         "attended" => {
             let number = need("the number of the other call: attended 2")?;
@@ -164,6 +196,10 @@ mod tests {
             ("reject 603", Line::Reject(603)),
             ("b 3", Line::Hangup(Which::Number(3))),
             ("dial 100", Line::Dial("100".into())),
+            ("codec pcma, opus", Line::Codec(vec![Codec::Pcma, Codec::Opus])),
+            ("address 192.0.2.7", Line::Address("192.0.2.7".parse().unwrap())),
+            ("follow", Line::Follow(Which::Current)),
+            ("n 2", Line::Stay(Which::Number(2))),
             ("l", Line::Calls),
             ("help", Line::Help),
             ("q", Line::Quit),
@@ -190,6 +226,9 @@ mod tests {
             ("transfer", "sip:carol@example.com"),
             ("message bob", "a text"),
             ("attended bob", "no number"),
+            ("codec g729", "pcma"),
+            ("codec", "codec pcma"),
+            ("address here", "192.0.2.7"),
             ("", "help"),
         ] {
             let why = parse(text).unwrap_err();

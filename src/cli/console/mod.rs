@@ -1,21 +1,27 @@
-//! Commands that the user types while calls run, one a line on stdin.
+//! Commands that the user gives while calls run: keys that act at once on a terminal, lines elsewhere.
 //!
 //! ```text
-//!  stdin ─ thread ─▶ lines ─ task ─▶ line::parse ─▶ Phone ─▶ Reporter (a sentence, or {"event":"command.reply"})
+//!  terminal ─ thread ─▶ octets ─▶ Keys ─┐
+//!  stdin ──── thread ─▶ lines ─▶ parse ─┴─ task ─▶ Phone ─▶ Reporter (a sentence, or {"event":"command.reply"})
 //! ```
 
+mod keys;
 mod line;
+mod terminal;
 
 use super::report::Reporter;
 use crate::call::CallId;
 use crate::call::record::{CallDirection, Record};
 use crate::config;
-use crate::phone::{Account, CommandError, Dial, Io, Phone};
+use crate::phone::{Account, Change, CommandError, Dial, Io, Phone};
 use clap::Args;
+use keys::{Keys, Pressed};
 use line::{Line, Which};
 use serde_json::{Value, json};
-use std::io::{BufRead, IsTerminal};
+use std::collections::HashSet;
+use std::io::{BufRead, Read};
 use std::sync::Arc;
+use terminal::Unbuffered;
 use tokio::sync::{Notify, mpsc};
 
 /// Lines that may wait for the one before them.
@@ -26,7 +32,7 @@ const LONGEST: usize = 4_096;
 
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct ConsoleFlags {
-    /// Reads commands from stdin, one a line, also where stdin is no terminal; `help` lists them
+    /// Reads commands from stdin, one a line; `help` lists them. Without it keys act at once on a terminal; ? lists them
     #[arg(long)]
     pub(super) commands: bool,
 }
@@ -34,8 +40,25 @@ pub(super) struct ConsoleFlags {
 impl ConsoleFlags {
     /// Are commands read?
     pub(super) fn wanted(&self) -> bool {
-        self.commands || std::io::stdin().is_terminal()
+        self.commands || terminal::is_ours()
     }
+}
+
+/// A command: what was typed, and what it means.
+type Typed = (String, Result<Line, String>);
+
+/// What a console remembers from one command to the next.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The call that commands without a number mean.
+    focus: Option<CallId>,
+    muted: HashSet<CallId>,
+}
+
+/// An open console; a terminal is as it was when this is dropped.
+#[derive(Debug)]
+pub(super) struct Opened {
+    _terminal: Option<Unbuffered>,
 }
 
 /// What commands act on.
@@ -50,35 +73,35 @@ pub(super) struct Console {
     pub(super) io: Io,
     /// Rung when the user wants an end.
     pub(super) quit: Arc<Notify>,
+    /// Lines, also on a terminal.
+    pub(super) lines: bool,
 }
 
 impl Console {
     /// Reads commands until stdin ends, the phone has ended, or the user wants an end.
-    pub(super) fn open(mut self) {
-        let (sender, mut lines) = mpsc::channel(WAITING);
+    pub(super) fn open(mut self) -> Opened {
+        let (sender, mut typed) = mpsc::channel(WAITING);
+        let terminal = if self.lines { None } else { Unbuffered::new() };
         // Reading stdin blocks, and cannot be called off: the thread ends with the process.
-        std::thread::spawn(move || {
-            for line in std::io::stdin().lock().lines() {
-                let Ok(line) = line else { return };
-                if sender.blocking_send(line.chars().take(LONGEST).collect::<String>()).is_err() {
-                    return;
-                }
-            }
-        });
+        if terminal.is_some() {
+            self.reporter.heading("keys: h hold, m mute, t transfer, q hang up, 0-9 * # digits, ? all");
+            let reporter = self.reporter.clone();
+            std::thread::spawn(move || read_keys(&sender, &reporter));
+        } else {
+            std::thread::spawn(move || read_lines(&sender));
+        }
         tokio::spawn(async move {
-            let mut focus = None;
-            while let Some(text) = lines.recv().await {
-                let text = text.trim();
-                if !text.is_empty() {
-                    self.obey(text, &mut focus).await;
-                }
+            let mut memory = Memory::default();
+            while let Some((text, line)) = typed.recv().await {
+                self.obey(&text, line, &mut memory).await;
             }
         });
+        Opened { _terminal: terminal }
     }
 
-    async fn obey(&mut self, text: &str, focus: &mut Option<CallId>) {
-        let done = match line::parse(text) {
-            Ok(line) => self.carry_out(line, focus).await,
+    async fn obey(&mut self, text: &str, line: Result<Line, String>, memory: &mut Memory) {
+        let done = match line {
+            Ok(line) => self.carry_out(line, memory).await,
             Err(why) => Err(why),
         };
         match done {
@@ -95,9 +118,11 @@ impl Console {
         }
     }
 
-    async fn carry_out(&mut self, line: Line, focus: &mut Option<CallId>) -> Result<(Value, String), String> {
+    async fn carry_out(&mut self, line: Line, memory: &mut Memory) -> Result<(Value, String), String> {
         let said = |error: CommandError| error.to_string();
         let calls = self.phone.snapshot().await.map_err(said)?.calls;
+        memory.muted.retain(|muted| calls.iter().any(|(id, _)| id == muted));
+        let Memory { focus, muted: silent } = memory;
         if focus.is_none_or(|focus| !calls.iter().any(|(id, _)| *id == focus)) {
             *focus = newest(&calls);
         }
@@ -111,7 +136,23 @@ impl Console {
         };
         let done = |call: CallId, sentence: &str| Ok((json!({"call": call.0}), sentence.to_owned()));
         let phone = &self.phone;
+        let line = match line {
+            Line::TurnHold => {
+                let held = |(_, record): &&(CallId, Record)| {
+                    record.metadata.get("held_by").is_some_and(|by| by == "local" || by == "both")
+                };
+                let current = calls.iter().find(|(id, _)| Some(*id) == *focus);
+                if current.filter(held).is_some() { Line::Resume(Which::Current) } else { Line::Hold(Which::Current) }
+            }
+            Line::TurnMute => Line::Mute(focus.is_none_or(|focus| !silent.contains(&focus)), Which::Current),
+            Line::HangupOrQuit if calls.is_empty() => Line::Quit,
+            Line::HangupOrQuit => Line::Hangup(Which::Current),
+            line => line,
+        };
         match line {
+            // Both are another command by now.
+            Line::TurnHold | Line::TurnMute | Line::HangupOrQuit => Ok((json!({}), String::new())),
+            Line::Keys => Ok((json!({"help": keys::HELP}), keys::HELP.trim_end().to_owned())),
             Line::Help => Ok((json!({"help": line::HELP}), line::HELP.trim_end().to_owned())),
             Line::Quit => {
                 self.quit.notify_one();
@@ -164,12 +205,37 @@ impl Console {
             Line::Mute(muted, wanted) => {
                 let call = which(wanted)?;
                 phone.mute(call, muted).await.map_err(said)?;
+                if muted {
+                    silent.insert(call)
+                } else {
+                    silent.remove(&call)
+                };
                 done(call, if muted { "muted: silence is sent" } else { "no longer muted" })
             }
             Line::Dtmf(digits) => {
                 let digits = config::digits(&digits).map_err(|error| error.to_string())?;
                 let call = which(Which::Current)?;
                 phone.dtmf(call, &digits).await.map_err(said)?;
+                done(call, "")
+            }
+            Line::Codec(codecs) => {
+                let call = which(Which::Current)?;
+                phone.reoffer(call, Change::Codecs(codecs)).await.map_err(said)?;
+                done(call, "")
+            }
+            Line::Address(local) => {
+                let call = which(Which::Current)?;
+                phone.move_media(call, local).await.map_err(said)?;
+                done(call, "")
+            }
+            Line::Follow(wanted) => {
+                let call = which(wanted)?;
+                phone.decide_transfer(call, true).await.map_err(said)?;
+                done(call, "")
+            }
+            Line::Stay(wanted) => {
+                let call = which(wanted)?;
+                phone.decide_transfer(call, false).await.map_err(said)?;
                 done(call, "")
             }
             Line::Transfer(target) => {
@@ -190,6 +256,35 @@ impl Console {
                 let target = config::target(&target, self.account.as_ref()).map_err(|error| error.to_string())?;
                 let id = phone.message(self.dial.account, target, &text).await.map_err(said)?;
                 Ok((json!({"message_id": id.0}), String::new()))
+            }
+        }
+    }
+}
+
+/// Hands on the lines of stdin.
+fn read_lines(sender: &mpsc::Sender<Typed>) {
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { return };
+        let text: String = line.trim().chars().take(LONGEST).collect();
+        if !text.is_empty() && sender.blocking_send((text.clone(), line::parse(&text))).is_err() {
+            return;
+        }
+    }
+}
+
+/// Hands on what keys mean, and shows what is typed where a key asks for more.
+fn read_keys(sender: &mpsc::Sender<Typed>, reporter: &Reporter) {
+    let mut keys = Keys::default();
+    for octet in std::io::stdin().lock().bytes() {
+        let Ok(octet) = octet else { return };
+        match keys.press(octet) {
+            Pressed::Nothing => {}
+            Pressed::Prompt(text) => reporter.prompt(text.as_deref()),
+            Pressed::Do(text, line) => {
+                reporter.prompt(None);
+                if sender.blocking_send((text, line)).is_err() {
+                    return;
+                }
             }
         }
     }

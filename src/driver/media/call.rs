@@ -268,13 +268,12 @@ impl Call {
         }
         let now = self.tell(now);
         self.session.playout(now, &mut self.heard);
-        match &mut self.device {
-            Some(device) if device.captures() => device.read(&mut self.said),
-            _ => {
-                if let Some(ended) = self.input.read(&self.heard, &mut self.said) {
-                    outbox.post(Event::SourceEnded { key: self.key, error: ended.0 });
-                }
-            }
+        let microphone = self.device.as_mut().filter(|device| device.captures());
+        let captured = microphone.map(|device| device.read(&mut self.said)).is_some();
+        if (!captured || self.input.is_holding())
+            && let Some(ended) = self.input.read(&self.heard, &mut self.said)
+        {
+            outbox.post(Event::SourceEnded { key: self.key, error: ended.0 });
         }
         self.session.capture(now, &self.said);
         if self.session.poll_timeout().is_some_and(|due| due <= now) {
@@ -370,6 +369,7 @@ impl Call {
         self.said.resize(samples, 0);
         self.schedule.set_period(period);
         self.input.set_rate(rate);
+        self.input.hold(self.session.is_holding());
         if let Some(device) = &mut self.device {
             device.set_rate(rate);
         }
@@ -437,6 +437,7 @@ pub(super) mod tests {
             send_event: None,
             receive_events: Vec::new(),
             hear_tones: false,
+            holding: false,
             srtp: None,
         };
         let session = Session::new(Instant::ZERO, plan, session::Config::default(), Random::from_seed(1)).unwrap();

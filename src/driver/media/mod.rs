@@ -73,6 +73,8 @@ pub struct Io {
     pub sink: Sink,
     /// A stereo WAV file to record to: ours left, theirs right.
     pub record: Option<PathBuf>,
+    /// What a far end hears that we put on hold.
+    pub music: Source,
 }
 
 impl Io {
@@ -198,7 +200,7 @@ impl MediaDriver {
         let CallStart { ports, plan, config, io, random } = start;
         let session = Session::new(self.clock.now(), plan, config, random)?;
         let rate = session.rate();
-        let input = Input::open(&io.source, rate)?;
+        let input = Input::with_music(&io.source, &io.music, rate)?;
         let rtp = Port::new(ports.rtp).map_err(StartError::Sockets)?;
         let rtcp = Port::new(ports.rtcp).map_err(StartError::Sockets)?;
         let device = io.open_device(rate);
@@ -222,7 +224,7 @@ impl MediaDriver {
     pub fn connect(&self, key: u64, io: Io) -> Result<(), StartError> {
         // The call makes them fit its own rate.
         let rate = 8_000;
-        let input = Input::open(&io.source, rate)?;
+        let input = Input::with_music(&io.source, &io.music, rate)?;
         let device = io.open_device(rate);
         let mut troubles = Vec::new();
         let recorder = io.record.and_then(|path| {

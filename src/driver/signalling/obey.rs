@@ -51,6 +51,8 @@ impl<F: FnMut(Happening)> Turn<F> {
             Command::TransferAttended(call, other, reply) => {
                 drop(reply.send(engine.transfer_attended(now, call, other)));
             }
+            Command::DecideTransfer(call, follow, reply) => drop(reply.send(engine.decide_transfer(now, call, follow))),
+            Command::MoveMedia(call, local, reply) => drop(reply.send(engine.move_media(now, call, local))),
             Command::Message(account, to, text, reply) => {
                 drop(reply.send(engine.message(now, account, &to, &text)));
             }

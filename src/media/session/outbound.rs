@@ -5,7 +5,14 @@ use crate::media::codec::{self, Encoded};
 use crate::media::dtmf::{Pulse, Tick};
 use crate::media::packet::Header;
 use crate::media::plan::TelephoneEvent;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+use std::ops::RangeInclusive;
+
+/// After so long without a packet from our RTP port an address translator may forget it (RFC 6263 section 7: Tr).
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The dynamic payload types (RFC 3551 section 6).
+const DYNAMIC: RangeInclusive<u8> = 96..=127;
 
 impl Session {
     /// Takes exactly one [`Session::packet_time`] of mono audio at [`Session::rate`], to be sent at once. Audio of another
@@ -20,7 +27,7 @@ impl Session {
         self.sender.tick(now, packet_time, codec.clock_rate());
         if !self.plan.direction.sends() || self.rtp_from.destination().is_none() {
             self.sender.skip();
-            return;
+            return self.keep_alive(now);
         }
         if let Some(telephone) = self.plan.send_event {
             match self.digits.tick(packet_time, telephone.clock_rate) {
@@ -46,7 +53,10 @@ impl Session {
                 let header = self.sender.audio(self.plan.encoding.payload_type);
                 self.send_rtp(now, &header, &payload);
             }
-            Ok(Encoded::Nothing) => self.sender.skip(),
+            Ok(Encoded::Nothing) => {
+                self.sender.skip();
+                self.keep_alive(now);
+            }
             Err(_) => {
                 self.counters.not_encoded += 1;
                 self.sender.skip();
@@ -62,6 +72,26 @@ impl Session {
     /// takes no telephone events, fewer than given if hundreds wait already.
     pub fn send_dtmf(&mut self, _now: Instant, digits: &[Digit]) -> usize {
         if self.plan.send_event.is_none() || self.closed { 0 } else { self.digits.push(digits) }
+    }
+
+    /// Keeps the way to our RTP port open while nothing is said, on hold say. RTCP on the same port does that by itself;
+    /// without it an empty packet of a payload type that nobody agreed on goes out (RFC 6263 sections 4.6 and 5): it is
+    /// numbered and protected as all others, so that every far end can tell it from noise, and drops it.
+    fn keep_alive(&mut self, now: Instant) {
+        if now.since(self.spoke) < KEEP_ALIVE {
+            return;
+        }
+        self.spoke = now;
+        let plan = &self.plan;
+        let agreed = |number: u8| {
+            plan.encoding.payload_type == number
+                || plan.receive.iter().any(|(known, _)| *known == number)
+                || plan.send_event.iter().chain(&plan.receive_events).any(|event| event.payload_type == number)
+        };
+        if let Some(unknown) = DYNAMIC.rev().find(|number| !agreed(*number)) {
+            let header = self.sender.keep_alive(unknown);
+            self.send_rtp(now, &header, &[]);
+        }
     }
 
     fn send_event(&mut self, now: Instant, telephone: TelephoneEvent, pulse: Pulse) {
@@ -85,6 +115,7 @@ impl Session {
                     .is_ok_and(|packet| self.outbox.push_protected(Component::Rtp, to, packet)),
             };
         if queued {
+            self.spoke = now;
             self.rtcp.sent_rtp(now, header, payload.len(), self.plan.encoding.codec.clock_rate());
         } else {
             self.counters.not_sent += 1;
@@ -92,8 +123,9 @@ impl Session {
     }
 
     /// Sends the compound packet in `self.packet`.
-    pub(super) fn send_rtcp(&mut self) {
+    pub(super) fn send_rtcp(&mut self, now: Instant) {
         let (component, to) = if self.plan.rtcp_mux {
+            self.spoke = now;
             (Component::Rtp, self.rtp_from.destination())
         } else {
             (Component::Rtcp, self.rtcp_from.destination())

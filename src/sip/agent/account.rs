@@ -60,6 +60,11 @@ pub struct Account {
     pub failover: Option<Duration>,
     /// 100rel in calls of this account.
     pub reliable: Reliable,
+    /// Does the PRACK to a response with the answer to our offer wait for the program, which may make another offer in it
+    /// (RFC 3262 section 5)?
+    pub prack_offers: bool,
+    /// How many 3xx of one call of this account are followed; 0 follows none (RFC 3261 section 8.1.3.4).
+    pub redirects: u8,
     /// Session timers in calls of this account.
     pub session_timers: SessionTimers,
     /// How digits are sent in calls of this account.
@@ -97,6 +102,8 @@ impl Account {
             keepalive: KeepAlive::default(),
             failover: Some(FAILOVER),
             reliable: Reliable::default(),
+            prack_offers: false,
+            redirects: 0,
             session_timers: SessionTimers::default(),
             dtmf: DtmfWay::default(),
             numbers: Vec::new(),

@@ -144,6 +144,13 @@ impl Agent {
         self.command(now, session, |session, ex| session.prack_answer(ex, now, fork, sdp))
     }
 
+    /// After [`Event::Progress`](super::Event::Progress) with `wants_prack`: sends the PRACK to the fork, with a new offer
+    /// or without. [`Event::OfferAccepted`](super::Event::OfferAccepted) or
+    /// [`Event::OfferRefused`](super::Event::OfferRefused) answers an offer.
+    pub fn prack(&mut self, now: Instant, session: SessionId, fork: &str, offer: Option<Bytes>) -> Result<(), Refused> {
+        self.command(now, session, |session, ex| session.prack(ex, now, fork, offer))
+    }
+
     /// Sends INFO, REFER, NOTIFY, MESSAGE or another request in the dialog of a session, with this body and its type;
     /// [`Event::Reply`](super::Event::Reply) follows, unless the session ends before.
     ///

@@ -22,8 +22,6 @@ pub struct AgentConfig {
     pub keepalive: bool,
     /// Are NOTIFYs of an account's own servers about its mailbox taken that no SUBSCRIBE asked for (RFC 3842)?
     pub unsolicited_notify: bool,
-    /// How many 3xx of one call are followed; 0 follows none (RFC 3261 section 8.1.3.4).
-    pub redirects: u8,
     /// What becomes of requests from addresses that no account knows.
     pub guard: guard::Config,
     /// Bounds.
@@ -81,7 +79,6 @@ impl AgentConfig {
             capabilities: None,
             keepalive: true,
             unsolicited_notify: true,
-            redirects: 0,
             guard: guard::Config::default(),
             limits: Limits::default(),
         }

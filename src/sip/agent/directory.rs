@@ -21,6 +21,8 @@ pub(crate) struct Accounts {
     users: HashMap<String, AccountId>,
     /// By user and host of the address of record: the first of those that share one.
     aors: HashMap<String, AccountId>,
+    /// Those that share the address of record of a first one.
+    twins: HashMap<AccountId, Vec<AccountId>>,
     /// By what their numbers end in.
     numbers: HashMap<String, Vec<AccountId>>,
     /// The first account with a peer at the address.
@@ -39,7 +41,10 @@ impl Accounts {
         }
         self.users.insert(contact_user.clone(), id);
         if let Some(place) = place(&account.aor) {
-            self.aors.entry(place).or_insert(id);
+            let first = *self.aors.entry(place).or_insert(id);
+            if first != id {
+                self.twins.entry(first).or_default().push(id);
+            }
         }
         for number in &account.numbers {
             self.numbers.entry(significant_end(number)).or_default().push(id);
@@ -86,10 +91,15 @@ impl Accounts {
         let user = uri.user();
         let line = |id: &AccountId| self.get(*id);
         let by_user = user.as_deref().and_then(|user| self.users.get(user)).copied();
-        let by_aor = |uri: &Uri| self.aors.get(&place(uri)?).copied();
         let host = uri.host().and_then(|host| host.ip());
         let by_contact = |id: &AccountId| line(id).zip(host).is_some_and(|(line, ip)| line.is_at(ip, uri.port()));
         let is_source = |id: &AccountId| line(id).is_some_and(|line| line.is_source(source));
+        // Of several accounts with one address where it comes from tells which is called.
+        let by_aor = |uri: &Uri| {
+            let first = *self.aors.get(&place(uri)?)?;
+            let mut others = self.twins.get(&first).into_iter().flatten().copied();
+            Some(if is_source(&first) { first } else { others.find(is_source).unwrap_or(first) })
+        };
         by_user
             .filter(by_contact)
             .or_else(|| by_aor(uri))
@@ -182,7 +192,14 @@ mod tests {
         }
         let to = accounts.claim(&uri("sip:x@10.0.0.1"), &uri("sip:bob@b.example"), "198.51.100.1".parse().unwrap());
         assert_eq!(to, Some(AccountId(1)));
+        let mut twin = Account::new(uri("sip:second@c.example"));
+        twin.sources = vec!["198.51.100.0/24".parse().unwrap()];
+        let twin = accounts.add(twin);
+        for (source, account) in [("192.0.2.7", second), ("198.51.100.9", twin), ("203.0.113.9", second)] {
+            let found = accounts.claim(&uri("sip:second@c.example"), &uri("sip:x@y"), source.parse().unwrap());
+            assert_eq!(found, Some(account), "{source}");
+        }
         assert!(accounts.knows("192.0.2.200".parse().unwrap()) && accounts.knows("203.0.113.1".parse().unwrap()));
-        assert!(!accounts.knows("198.51.100.1".parse().unwrap()));
+        assert!(!accounts.knows("203.0.113.9".parse().unwrap()));
     }
 }

@@ -1,5 +1,6 @@
 //! The one route of what comes from the network: octets, transactions, sessions.
 
+use super::account::AccountId;
 use super::output::SessionId;
 use super::sent::{Purpose, Sent};
 use super::{Agent, Exchange};
@@ -86,10 +87,6 @@ impl Agent {
             self.exchange.respond(now, id, request.response(Status::CALL_DOES_NOT_EXIST));
             return;
         }
-        if merged {
-            self.exchange.respond(now, id, request.response(Status::LOOP_DETECTED));
-            return;
-        }
         let account = match self.exchange.claim(&request, source) {
             Ok(account) => account,
             Err(refusal) => {
@@ -97,6 +94,10 @@ impl Agent {
                 return;
             }
         };
+        if merged && self.is_served(&request, account) {
+            self.exchange.respond(now, id, request.response(Status::LOOP_DETECTED));
+            return;
+        }
         if request.method == Method::Invite
             && let Err(status) = self.replaced(&request.headers)
         {
@@ -224,6 +225,14 @@ impl Agent {
         };
         self.with_session(session, |session, _| session.retried(purpose, again));
         Ok(())
+    }
+
+    /// Did the same request reach us before on another way (RFC 3261 section 8.2.2.2)? Two accounts are two user agents:
+    /// a proxy that forks to both of them reaches each once.
+    fn is_served(&self, request: &Request, account: Option<AccountId>) -> bool {
+        let call_id = request.headers.call_id().unwrap_or_default();
+        let mut known = self.sessions.values().filter(|session| session.key().0 == call_id).peekable();
+        known.peek().is_none() || known.any(|session| session.account() == account)
     }
 
     /// The session of a request in a dialog.

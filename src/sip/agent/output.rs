@@ -160,6 +160,9 @@ pub enum Event {
         /// The response is reliable and our INVITE had no offer: `body` is one, and the PRACK waits for
         /// [`Agent::prack_answer`](super::Agent::prack_answer) (RFC 3262 section 5).
         wants_answer: bool,
+        /// The response is reliable and `body` answers our offer, and the account wants a say: the PRACK waits for
+        /// [`Agent::prack`](super::Agent::prack).
+        wants_prack: bool,
     },
     /// Our INVITE was accepted.
     Answered {

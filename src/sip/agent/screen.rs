@@ -8,7 +8,7 @@ use super::exchange::{ALLOWED, Exchange, push_allow};
 use super::policy::{Reliable, SessionTimerMode, SessionTimers};
 use crate::sip::body::{self, SDP};
 use crate::sip::guard::{Admission, Verdict};
-use crate::sip::header::Name;
+use crate::sip::header::{Headers, Name};
 use crate::sip::hop::Hop;
 use crate::sip::message::{Method, Request, Response, Status};
 use crate::sip::session::too_short;
@@ -138,6 +138,18 @@ impl Exchange {
         }
     }
 
+    /// Says which extensions calls of the account can use (RFC 3261 section 20.37).
+    pub(crate) fn push_supported(&self, headers: &mut Headers, account: Option<AccountId>) {
+        let off = |tag: &str| match tag {
+            // Who requires it need not say that he supports it.
+            "100rel" => self.reliable(account) == Reliable::Off || headers.has_tag(&Name::Require, tag),
+            "timer" => self.session_timers(account).mode == SessionTimerMode::Off,
+            _ => false,
+        };
+        let tags: Vec<&str> = SUPPORTED.into_iter().filter(|tag| !off(tag)).collect();
+        headers.push(Name::Supported, tags.join(", "));
+    }
+
     /// What the account does about reliable provisional responses.
     pub(crate) fn reliable(&self, account: Option<AccountId>) -> Reliable {
         account.and_then(|id| self.accounts.get(id)).map_or_else(Reliable::default, |line| line.account.reliable)
@@ -169,9 +181,7 @@ impl Exchange {
         push_allow(&mut response.headers);
         response.headers.push(Name::Accept, SDP);
         response.headers.push(Name::AcceptEncoding, "identity");
-        for tag in SUPPORTED {
-            response.headers.push(Name::Supported, tag);
-        }
+        self.push_supported(&mut response.headers, account);
         match &self.config.capabilities {
             Some(sdp) => response.with_body(SDP, sdp.clone()),
             None => response,

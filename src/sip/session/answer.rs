@@ -141,10 +141,12 @@ impl Session {
         Ok(())
     }
 
-    /// The user takes the call; the 2xx waits for the PRACK of a description that was sent before (RFC 3262 section 3).
+    /// The user takes the call; the 2xx waits for the PRACK of a description that was sent before (RFC 3262 section 3), and
+    /// for the answer to an offer in a PRACK or UPDATE (RFC 6337 section 2.2).
     pub(crate) fn answer(&mut self, ex: &mut Exchange, now: Instant, sdp: Bytes) -> Result<(), Refused> {
+        let offered = self.reoffer.is_some();
         let Phase::Ringing(ringing) = &mut self.phase else { return self.refuse("answer") };
-        if ringing.unproven.as_ref().is_some_and(|unproven| unproven.described) {
+        if offered || ringing.unproven.as_ref().is_some_and(|unproven| unproven.described) {
             if ringing.answer.is_some() {
                 return self.refuse("answer: it is answered, and waits for PRACK");
             }

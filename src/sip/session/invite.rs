@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::leg::{Leg, Offers, Parcel};
+use super::prack::Wants;
 use super::{Owed, Phase, Session, Up, add};
 use crate::sip::agent::{EndedBy, Event, Exchange, InviteRequest, Purpose, Refused, ResolveError};
 use crate::sip::agent::{Errand, Sent, SessionId, push_allow};
@@ -200,10 +201,11 @@ impl Session {
         } else if let Some(leg) = self.leg_mut(&fork) {
             leg.note(&response.headers);
         }
-        let Some(wants_answer) = self.take_reliable(ex, now, &fork, &response) else { return };
+        let Some(wants) = self.take_reliable(ex, now, &fork, &response) else { return };
         let body = body::sdp(&response.headers, &response.body);
         let Response { status, reason, headers, .. } = response;
-        ex.tell(Event::Progress { session: self.id, status, reason, fork, headers, body, wants_answer });
+        let (wants_answer, wants_prack) = (wants == Wants::Answer, wants == Wants::Prack);
+        ex.tell(Event::Progress { session: self.id, status, reason, fork, headers, body, wants_answer, wants_prack });
     }
 
     /// A 2xx: the first makes the session, those of other forks are acknowledged and ended (RFC 3261 section 13.2.2.4).
@@ -225,7 +227,10 @@ impl Session {
                 let body = body::sdp(&response.headers, &response.body);
                 let offers = self.legs.first().map_or(Offers::Sent, |leg| leg.offers);
                 let wants_answer = offers == Offers::None && body.is_some();
-                self.settle_offers(&fork, if wants_answer { Offers::Received } else { Offers::Settled });
+                // The answer to an offer in our PRACK may still be on its way.
+                if !self.legs.first().is_some_and(|leg| leg.offering) {
+                    self.settle_offers(&fork, if wants_answer { Offers::Received } else { Offers::Settled });
+                }
                 self.take_refresh(now, &response.headers);
                 if wants_answer {
                     let until = now + ex.config.limits.command;

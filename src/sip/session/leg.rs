@@ -25,8 +25,10 @@ pub(super) struct Leg {
     pub(super) offers: Offers,
     /// RSeq of the last reliable provisional response that was taken in it (RFC 3262 section 4).
     pub(super) rseq: Option<u32>,
-    /// The PRACK that waits for the user's answer: RSeq, CSeq number of the INVITE, and until when.
+    /// The PRACK that waits for the user's answer or offer: RSeq, CSeq number of the INVITE, and until when.
     pub(super) owed: Option<(u32, u32, Instant)>,
+    /// Our PRACK that carries an offer and has no answer yet.
+    pub(super) offering: bool,
     /// Has the peer said that it knows UPDATE (RFC 3311 section 5.1)?
     pub(super) update: bool,
     /// Where the message that made the dialog came from: the way when the peer's Contact or Record-Route cannot be
@@ -94,6 +96,7 @@ impl Leg {
             offers,
             rseq: None,
             owed: None,
+            offering: false,
             update: false,
             origin,
             road: Road::Unknown,

@@ -282,7 +282,8 @@ impl Session {
             _ if !response.status.is_final() => {}
             Purpose::Bye(_) => self.byes = self.byes.saturating_sub(1),
             Purpose::Inside(_, request) => self.handle_reply(ex, now, request, source, response),
-            Purpose::Prack(_) | Purpose::Register(_) | Purpose::Outside(_) | Purpose::Abandoned => {}
+            Purpose::Prack(_) => self.handle_prack_response(ex, response),
+            Purpose::Register(_) | Purpose::Outside(_) | Purpose::Abandoned => {}
         }
     }
 

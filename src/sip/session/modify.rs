@@ -159,6 +159,7 @@ impl Session {
             self.grant_refresh(ex, now, &request.headers, &mut response.headers);
         }
         ex.respond(now, server, response.with_body(SDP, sdp));
+        self.after_prack(ex, now);
         Ok(())
     }
 
@@ -178,6 +179,7 @@ impl Session {
         let mut response = reoffer.request.response(status);
         add(&mut response.headers, extra);
         ex.respond(now, reoffer.server, response);
+        self.after_prack(ex, now);
         Ok(())
     }
 
@@ -197,6 +199,7 @@ impl Session {
     fn withdraw_reoffer(&mut self, ex: &mut Exchange, now: Instant, status: Status) {
         if self.drop_reoffer(ex, now, status) {
             ex.tell(Event::ReofferWithdrawn { session: self.id });
+            self.after_prack(ex, now);
         }
     }
 

@@ -1,7 +1,8 @@
 //! Reliable provisional responses and their PRACK (RFC 3262), both ways.
 //!
 //! ```text
-//!  as caller:  1xx with RSeq ─▶ in order? ─▶ PRACK, with the answer when it carries an offer
+//!  as caller:  1xx with RSeq ─▶ in order? ─▶ PRACK, with the answer when it carries an offer; with another offer when it
+//!                                          carries the answer to ours, and the program wants that
 //!  as callee:  ring() ─▶ Unproven ─┬─ PRACK ─▶ 200, the next one that waits
 //!                          │ ▲     └─ nobody: 504 after 64*T1
 //!                          └─┘ repeated after T1, 2*T1, 4*T1 …
@@ -36,41 +37,55 @@ pub(super) struct Unproven {
     pub(super) described: bool,
 }
 
+/// What the PRACK to a reliable provisional response waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// Nothing; or there is none.
+    Nothing,
+    /// The user's answer to the offer in it.
+    Answer,
+    /// The user's word whether it carries a new offer.
+    Prack,
+}
+
 impl Session {
     /// Is that provisional response to our INVITE new? A reliable one is acknowledged here; its repetitions, and those
-    /// that came too early, are not (RFC 3262 section 4). Gives whether its body is an offer that waits for the user's
-    /// answer.
+    /// that came too early, are not (RFC 3262 section 4). Gives what its PRACK waits for.
     pub(super) fn take_reliable(
         &mut self,
         ex: &mut Exchange,
         now: Instant,
         fork: &str,
         response: &Response,
-    ) -> Option<bool> {
+    ) -> Option<Wants> {
         let wanted = ex.reliable(self.account) != Reliable::Off;
         let reliable = wanted && response.headers.has_tag(&Name::Require, RELIABLE);
-        let (Some(rseq), true) = (response.headers.rseq(), reliable) else { return Some(false) };
+        let (Some(rseq), true) = (response.headers.rseq(), reliable) else { return Some(Wants::Nothing) };
         let cseq = response.headers.cseq().ok()?.number;
         let until = now + ex.config.limits.command;
+        let may_offer = self.account.and_then(|id| ex.accounts.get(id)).is_some_and(|line| line.account.prack_offers);
         let sdp = body::sdp(&response.headers, &response.body);
         let leg = self.leg_mut(fork)?;
         if leg.rseq.is_some_and(|last| rseq != last.wrapping_add(1)) {
             return None;
         }
         leg.rseq = Some(rseq);
-        let wants_answer = sdp.is_some() && leg.offers == Offers::None;
-        match (leg.offers, sdp.is_some()) {
+        let wants = match (leg.offers, sdp.is_some()) {
             (Offers::None, true) => {
                 leg.offers = Offers::Received;
-                leg.owed = Some((rseq, cseq, until));
+                Wants::Answer
             }
-            (Offers::Sent, true) => leg.offers = Offers::Settled,
-            _ => {}
+            (Offers::Sent, true) => {
+                leg.offers = Offers::Settled;
+                if may_offer { Wants::Prack } else { Wants::Nothing }
+            }
+            _ => Wants::Nothing,
+        };
+        match wants {
+            Wants::Nothing => self.send_prack(ex, now, fork, rseq, cseq, None),
+            Wants::Answer | Wants::Prack => leg.owed = Some((rseq, cseq, until)),
         }
-        if !wants_answer {
-            self.send_prack(ex, now, fork, rseq, cseq, None);
-        }
-        Some(wants_answer)
+        Some(wants)
     }
 
     fn send_prack(&mut self, ex: &mut Exchange, now: Instant, fork: &str, rseq: u32, cseq: u32, sdp: Option<Bytes>) {
@@ -84,6 +99,46 @@ impl Session {
         self.post(ex, now, fork, Purpose::Prack(self.id), prack, false);
     }
 
+    /// The PRACK that waits for the user: as it is, or with a new offer (RFC 3262 section 5).
+    pub(crate) fn prack(
+        &mut self,
+        ex: &mut Exchange,
+        now: Instant,
+        fork: &str,
+        offer: Option<Bytes>,
+    ) -> Result<(), Refused> {
+        let changing = self.is_changing();
+        let owed = self.leg_mut(fork).filter(|leg| leg.offers == Offers::Settled && !(changing && offer.is_some()));
+        let owed = owed.and_then(|leg| {
+            let owed = leg.owed.take()?;
+            if offer.is_some() {
+                (leg.offers, leg.offering) = (Offers::Sent, true);
+            }
+            Some(owed)
+        });
+        let Some((rseq, cseq, _)) = owed else { return self.refuse("acknowledge a provisional response") };
+        self.send_prack(ex, now, fork, rseq, cseq, offer);
+        Ok(())
+    }
+
+    /// The final response to a PRACK of ours: it answers the offer that this one carried.
+    pub(super) fn handle_prack_response(&mut self, ex: &mut Exchange, response: Response) {
+        let fork = response.headers.to().ok().and_then(|to| to.tag().map(str::to_owned)).unwrap_or_default();
+        let Some(leg) = self.leg_mut(&fork).filter(|leg| leg.offering) else { return };
+        (leg.offers, leg.offering) = (Offers::Settled, false);
+        if self.is_over() {
+            return;
+        }
+        let body = body::sdp(&response.headers, &response.body);
+        let Response { status, reason, headers, .. } = response;
+        let session = self.id;
+        // Without a description the offer was not understood; what was agreed before holds.
+        ex.tell(match status.is_success() && body.is_some() {
+            true => Event::OfferAccepted { session, body, wants_answer: false, headers },
+            false => Event::OfferRefused { session, status, reason, headers },
+        });
+    }
+
     /// The user's answer to the offer in a reliable provisional response.
     pub(crate) fn prack_answer(
         &mut self,
@@ -92,7 +147,7 @@ impl Session {
         fork: &str,
         sdp: Bytes,
     ) -> Result<(), Refused> {
-        let owed = self.leg_mut(fork).and_then(|leg| {
+        let owed = self.leg_mut(fork).filter(|leg| leg.offers == Offers::Received).and_then(|leg| {
             leg.offers = if leg.owed.is_some() { Offers::Settled } else { leg.offers };
             leg.owed.take()
         });
@@ -196,8 +251,11 @@ impl Session {
         self.after_prack(ex, now);
     }
 
-    /// Sends what waited for the PRACK.
-    fn after_prack(&mut self, ex: &mut Exchange, now: Instant) {
+    /// Sends what waited for the PRACK, and for the answer to an offer in it.
+    pub(super) fn after_prack(&mut self, ex: &mut Exchange, now: Instant) {
+        if self.reoffer.is_some() {
+            return;
+        }
         let Phase::Ringing(ringing) = &mut self.phase else { return };
         if let Some(sdp) = ringing.answer.take() {
             let _ = self.answer(ex, now, sdp);

@@ -39,7 +39,7 @@ pub(super) struct Redirection {
 impl Session {
     /// Keeps the INVITE for a 3xx that may come.
     pub(super) fn redirectable(&mut self, ex: &Exchange, invite: &Request, hop: Option<Hop>) {
-        if ex.config.redirects == 0 {
+        if self.redirects(ex) == 0 {
             return;
         }
         let secure =
@@ -53,6 +53,11 @@ impl Session {
         }));
     }
 
+    /// How many 3xx may lead the call on.
+    fn redirects(&self, ex: &Exchange) -> u8 {
+        self.account.and_then(|id| ex.accounts.get(id)).map_or(0, |line| line.account.redirects)
+    }
+
     /// A refusal of our INVITE: does the call go elsewhere?
     pub(super) fn goes_elsewhere(
         &mut self,
@@ -61,7 +66,7 @@ impl Session {
         status: Status,
         headers: &Headers,
     ) -> bool {
-        let limit = ex.config.redirects;
+        let limit = self.redirects(ex);
         let preferred = self.preferred(ex);
         let Some(redirection) = &mut self.redirection else { return false };
         match status.class() {

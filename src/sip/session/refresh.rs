@@ -7,7 +7,7 @@
 //! ```
 
 use super::{Phase, Session};
-use crate::sip::agent::{EndedBy, Exchange, Purpose, SessionTimerMode, SessionTimers};
+use crate::sip::agent::{EndedBy, Exchange, Purpose, Reliable, SessionTimerMode, SessionTimers};
 use crate::sip::header::{CSeq, Headers, Name};
 use crate::sip::message::{Method, Request, Response, Status};
 use crate::time::{Duration, Instant};
@@ -69,20 +69,14 @@ fn seconds(duration: Duration) -> u32 {
 impl Session {
     /// Puts what we can do, and the session timer that we want, into an INVITE or UPDATE (RFC 4028 section 7.1).
     pub(super) fn ask_refresh(&self, ex: &Exchange, headers: &mut Headers) {
-        use crate::sip::agent::Reliable;
         let timers = ex.session_timers(self.account);
-        match ex.reliable(self.account) {
-            Reliable::Off => {}
-            Reliable::Supported => headers.push(Name::Supported, super::prack::RELIABLE),
-            Reliable::Required if matches!(self.phase, Phase::Up(_)) => {
-                headers.push(Name::Supported, super::prack::RELIABLE);
-            }
-            Reliable::Required => headers.push(Name::Require, super::prack::RELIABLE),
+        if ex.reliable(self.account) == Reliable::Required && !matches!(self.phase, Phase::Up(_)) {
+            headers.push(Name::Require, super::prack::RELIABLE);
         }
+        ex.push_supported(headers, self.account);
         if timers.mode == SessionTimerMode::Off {
             return;
         }
-        headers.push(Name::Supported, TIMER);
         let least = self.least_interval.unwrap_or(LEAST).max(least(&timers));
         if least > LEAST {
             headers.push(Name::MinSe, least.to_string());
@@ -109,14 +103,15 @@ impl Session {
         });
     }
 
-    /// Answers the session timer that a request of the peer asks for, in the headers of its 2xx (RFC 4028 section 9).
+    /// Says in the headers of a 2xx what we can do, and answers the session timer that the request of the peer asks for
+    /// (RFC 4028 section 9).
     pub(super) fn grant_refresh(&mut self, ex: &Exchange, now: Instant, asked: &Headers, headers: &mut Headers) {
         let timers = ex.session_timers(self.account);
+        ex.push_supported(headers, self.account);
         if timers.mode == SessionTimerMode::Off {
             self.refresh = None;
             return;
         }
-        headers.push(Name::Supported, TIMER);
         let able = asked.has_tag(&Name::Supported, TIMER) || asked.has_tag(&Name::Require, TIMER);
         let floor = asked.min_se().unwrap_or(LEAST).max(LEAST);
         if floor > LEAST && floor <= LONGEST {
