@@ -20,6 +20,7 @@ mod redirect;
 mod refusals;
 mod reliable;
 mod rfc3665;
+mod rfc5407;
 #[path = "../shared/mod.rs"]
 mod shared;
 mod strangers;
