@@ -11,6 +11,8 @@ mod doctor;
 mod explanations;
 mod failures;
 mod history;
+#[cfg(target_os = "linux")]
+mod keys;
 mod process;
 #[path = "../shared/program.rs"]
 #[allow(dead_code, reason = "each test program uses its own part")]
