@@ -2,7 +2,7 @@
 
 use sidetone::sip::agent::{Account, EndedBy, Event, InviteRequest, Reliable};
 use sidetone::sip::header::Name;
-use sidetone::sip::message::{Method, Request, Response, Status};
+use sidetone::sip::message::{Message, Method, Request, Response, Status};
 use sidetone::time::Duration;
 use std::net::SocketAddr;
 
@@ -244,6 +244,77 @@ fn an_offer_in_the_prack_is_answered_in_its_200() {
     let accepted = response(&mut world, bob, 200);
     assert_eq!(accepted.headers.cseq().unwrap().method, Method::Prack);
     assert_eq!(accepted.body.as_ref(), ANSWER.as_bytes());
+}
+
+/// RFC 6337 section 2.2: the answer to an offer in a PRACK goes before the 200 of the INVITE.
+#[test]
+fn the_answer_of_the_call_waits_for_that_to_an_offer_in_a_prack() {
+    for refused in [false, true] {
+        let (mut world, alice, bob) = alice_and_bob();
+        let agent = world.address(alice);
+        let (mut line, session) = rings(&mut world, alice, bob, Name::Supported, Some(OFFER));
+        world.with(alice, |agent, now| {
+            agent.ring(now, session, Status::SESSION_PROGRESS, Some(ANSWER.into())).unwrap();
+            agent.answer(now, session, ANSWER.into()).unwrap();
+        });
+        let early = response(&mut world, bob, 183);
+        world.say(bob, agent, prack(&mut line, &early, Some(OFFER)));
+        world.wait(alice, |event| matches!(event, Event::Reoffer { offer: Some(_), .. }).then_some(()));
+        world.run(Duration::from_millis(300));
+        assert_eq!(world.count(agent, "200 INVITE"), 0);
+        world.with(alice, |agent, now| match refused {
+            false => agent.accept_reoffer(now, session, ANSWER.into()).unwrap(),
+            true => agent.refuse_reoffer(now, session, Status::NOT_ACCEPTABLE_HERE, Vec::new()).unwrap(),
+        });
+        let replies = [world.receive(bob), world.receive(bob)].map(|message| match message {
+            Message::Response(response) => (response.status.code(), response.headers.cseq().unwrap().method),
+            Message::Request(request) => panic!("{request:?}"),
+        });
+        let code = if refused { 488 } else { 200 };
+        assert_eq!(replies, [(code, Method::Prack), (200, Method::Invite)]);
+    }
+}
+
+/// As caller with an account that wants a say: its PRACK carries a new offer, or none.
+#[test]
+fn our_prack_carries_an_offer_where_the_account_wants_a_say() {
+    for (reply, accepted) in [(Some(ANSWER), true), (None, false)] {
+        let (mut world, alice, bob) = alice_and_bob();
+        let agent = world.address(alice);
+        let account = Account { prack_offers: true, ..Account::new(uri("sip:alice@192.0.2.1")) };
+        let id = world.with(alice, |agent, _| agent.add_account(account));
+        let wanted = InviteRequest { account: Some(id), target: uri("sip:bob@192.0.2.2"), from: None, headers: vec![] };
+        let session = world.with(alice, |agent, now| agent.invite(now, wanted).unwrap());
+        offer(&mut world, alice, session, Some(OFFER));
+        let invite = request(&mut world, bob, &Method::Invite);
+        world.say(bob, agent, reliable(&invite, 183, 1, bob, Some(ANSWER)));
+        let fork = world.wait(alice, |event| match event {
+            Event::Progress { wants_prack: true, fork, .. } => Some(fork.clone()),
+            _ => None,
+        });
+        assert_eq!(world.count(agent, "PRACK"), 0, "it waits for the program");
+        world.with(alice, |agent, now| agent.prack(now, session, &fork, Some(OFFER.into())).unwrap());
+        let sent = request(&mut world, bob, &Method::Prack);
+        assert_eq!(sent.body.as_ref(), OFFER.as_bytes());
+        let again = world.with(alice, |agent, now| agent.prack(now, session, &fork, None));
+        assert!(again.is_err(), "once");
+        let answered = match reply {
+            Some(sdp) => sent.response(Status::OK).with_body("application/sdp", sdp),
+            None => sent.response(Status::OK),
+        };
+        world.say(bob, agent, answered);
+        let taken = world.wait(alice, |event| match event {
+            Event::OfferAccepted { body: Some(_), .. } => Some(true),
+            Event::OfferRefused { .. } => Some(false),
+            _ => None,
+        });
+        assert_eq!(taken, accepted);
+        // A response without a description is acknowledged at once.
+        world.say(bob, agent, reliable(&invite, 180, 2, bob, None));
+        assert!(request(&mut world, bob, &Method::Prack).body.is_empty());
+        world.say(bob, agent, answer(&invite, 200, "b1", bob, None));
+        world.wait(alice, |event| matches!(event, Event::Answered { .. }).then_some(()));
+    }
 }
 
 #[test]

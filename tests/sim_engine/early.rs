@@ -3,6 +3,8 @@
 use crate::world::{ANN, BOB, World};
 use sidetone::call::{Change, MediaOptions, Moment, Side};
 use sidetone::media::plan::Direction;
+use sidetone::sip::message::{Message, Method};
+use sidetone::sip::wire::parse_datagram;
 use sidetone::time::Duration;
 
 fn ringing(moment: &Moment) -> bool {
@@ -41,6 +43,12 @@ fn a_late_offer_is_made_by_the_called_side() {
     let bob = world.wait(BOB, ringing).call;
     world.answer(BOB, bob).unwrap();
     world.run(Duration::from_secs(1));
+    // RFC 3262 section 5: Bob's offer came reliably while he rang, and its answer with the PRACK.
+    let prack = world.trace.iter().find_map(|wire| match parse_datagram(&wire.bytes).unwrap() {
+        Message::Request(request) if request.method == Method::Prack => Some(request),
+        _ => None,
+    });
+    assert!(!prack.expect("a PRACK").body.is_empty(), "{}", world.story());
     let plans = [&world.places[ANN].plans[&ann][0], &world.places[BOB].plans[&bob][0]];
     assert_eq!(plans[0].encoding.codec, plans[1].encoding.codec);
     assert_eq!(world.ended(ANN).len(), 0, "{}", world.story());

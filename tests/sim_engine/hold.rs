@@ -168,6 +168,21 @@ fn the_codec_and_the_address_change() {
 }
 
 #[test]
+fn the_sound_moves_to_another_address_of_ours() {
+    let mut world = World::new(37);
+    let (ann, bob) = world.talk();
+    let before = world.places[BOB].plans[&bob].last().unwrap().remote_rtp;
+    let local = world.places[ANN].address.ip();
+    world.with(ANN, |engine, now| engine.move_media(now, ann, local)).unwrap();
+    world.run(Duration::from_secs(1));
+    let after = world.places[BOB].plans[&bob].last().unwrap().remote_rtp;
+    assert!(after != before && after.ip() == local, "{before} {after}");
+    world.hangup(ANN, ann).unwrap();
+    world.run(Duration::from_secs(1));
+    assert!(world.with(ANN, |engine, now| engine.move_media(now, ann, local)).is_err());
+}
+
+#[test]
 fn a_change_that_the_far_end_cannot_follow_is_told_and_leaves_the_call() {
     let bob_only = MediaOptions { codecs: vec![Codec::Pcmu], ..MediaOptions::default() };
     let mut world = World::with_media(35, MediaOptions::default(), bob_only);
