@@ -11,7 +11,7 @@ use crate::call::MediaOptions;
 use crate::carrier::{PRESETS, preset};
 use crate::media::plan::Codec;
 use crate::phone::{Account, Conduct};
-use crate::sip::agent::{KeepAlive, Realms, RefreshShare};
+use crate::sip::agent::{KeepAlive, MOST_FLOWS, Realms, RefreshShare};
 use crate::sip::uri::Uri;
 use crate::time::Duration;
 use std::collections::BTreeMap;
@@ -125,6 +125,7 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, environment: &Environment) -
     };
     account.registrar = server("registrar")?;
     account.outbound_proxies = servers(reader, "outbound_proxy")?;
+    account.flows = reader.whole("flows", 1..=u32::from(MOST_FLOWS), "2")?.and_then(|flows| u8::try_from(flows).ok());
     account.routes = servers(reader, "routes")?;
     account.transport = reader.parse("transport")?;
     let lifetime = reader.whole("expires", 1..=86_400, "600")?;

@@ -75,6 +75,10 @@ pub struct Account {
     pub registrar: Option<String>,
     /// Proxy that every request outside a dialog is sent through, or several: the next one is tried when one fails.
     pub outbound_proxy: Option<OneOrMore>,
+    /// By how many servers the account is registered at once, where its registrar keeps flows (RFC 5626); as many as it has
+    /// outbound proxies when absent.
+    #[schemars(range(min = 1, max = 4))]
+    pub flows: Option<u8>,
     /// Further Route entries behind the proxy.
     pub routes: Option<Vec<String>>,
     /// Transport where no address says one.

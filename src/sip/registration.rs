@@ -37,6 +37,9 @@ pub use contact::seen_as;
 /// The back-off starts at this value times two (RFC 5626 section 4.5, `base-time` when all flows failed).
 const BACK_OFF: Duration = Duration::from_secs(30);
 
+/// The same while another flow to the registrar lives (`base-time` when not all flows failed).
+const BACK_OFF_IN_COMPANY: Duration = Duration::from_secs(90);
+
 /// The longest back-off (RFC 5626 section 4.5, `max-time`).
 const BACK_OFF_LIMIT: Duration = Duration::from_secs(1800);
 
@@ -71,6 +74,8 @@ pub struct Config {
     pub instance: Option<String>,
     /// Does the registrar get the chance to reach us by the flow of the REGISTER (RFC 5626)? Needs an `instance`.
     pub outbound: bool,
+    /// Which of our flows this is (`reg-id`, RFC 5626 section 4.2), from 1.
+    pub reg_id: u8,
     /// Further header fields of every REGISTER: User-Agent, Allow …
     pub headers: Arc<Headers>,
 }
@@ -185,6 +190,8 @@ pub struct Registration {
     answered: Option<Box<Request>>,
     service_route: Vec<NameAddr>,
     outbound: Outbound,
+    /// Does another flow of the account live?
+    company: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -265,6 +272,7 @@ impl Registration {
             answered: None,
             service_route: Vec::new(),
             outbound: if config.outbound && config.instance.is_some() { Outbound::Offered } else { Outbound::Off },
+            company: false,
             outputs: VecDeque::new(),
             config,
             seed: random.seed(),
@@ -317,6 +325,12 @@ impl Registration {
     /// Where the next REGISTER goes: the first Route, else the registrar.
     pub fn target(&self) -> &Uri {
         self.config.route.first().map_or(&self.config.registrar, |route| &route.uri)
+    }
+
+    /// Says whether another flow of the account lives: then this one takes its time after a failure (RFC 5626 section
+    /// 4.5).
+    pub fn keep_company(&mut self, company: bool) {
+        self.company = company;
     }
 
     /// Does the registrar keep our flow (RFC 5626 section 6)? Then it answers keep-alives too (section 4.4).
@@ -416,7 +430,8 @@ impl Registration {
             // What a human has to mend is not tried often: registrars lock out who insists.
             None if hopeless => BACK_OFF_LIMIT.mul_f64(0.5 + 0.5 * self.seed.grow().unit()),
             None => {
-                let longest = BACK_OFF.saturating_mul(1 << self.failures.min(6)).min(BACK_OFF_LIMIT);
+                let shortest = if self.company { BACK_OFF_IN_COMPANY } else { BACK_OFF };
+                let longest = shortest.saturating_mul(1 << self.failures.min(6)).min(BACK_OFF_LIMIT);
                 longest.mul_f64(0.5 + 0.5 * self.seed.grow().unit())
             }
         };

@@ -25,13 +25,14 @@ struct Translator {
 
 impl Translator {
     fn start(server: SocketAddr) -> Self {
-        let socket = |ip| {
-            let socket = UdpSocket::bind((ip, 0)).unwrap();
+        let socket = |ip, port| {
+            let socket = UdpSocket::bind((ip, port)).unwrap();
             socket.set_read_timeout(Some(LOOK)).unwrap();
             socket
         };
         let (ip, outer) = (address(), address());
-        let (inner, mut outside) = (socket(ip), socket(outer));
+        // Seen from the phone it is the server, which has its responses sent to this port (RFC 3261 section 18.2.2).
+        let (inner, mut outside) = (socket(ip, server.port()), socket(outer, 0));
         let inside = inner.local_addr().unwrap();
         let (forget, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let bindings = Arc::new(AtomicUsize::new(0));
@@ -40,7 +41,7 @@ impl Translator {
             let (mut buffer, mut phone) = ([0; 65_536], None);
             while !end.load(Ordering::Relaxed) {
                 if lost.swap(false, Ordering::Relaxed) {
-                    outside = socket(outer);
+                    outside = socket(outer, 0);
                 }
                 if let Ok((length, from)) = inner.recv_from(&mut buffer) {
                     phone = Some(from);
@@ -116,4 +117,41 @@ fn a_registrar_without_outbound_gets_line_ends() {
     phone.expect("registration.registered", SETUP);
     std::thread::sleep(Duration::from_secs(7));
     assert_eq!(translator.bindings.load(Ordering::Relaxed), 0);
+}
+
+/// Registered through two translators at once, alice stays reachable when one of them is gone, and nobody is told of a
+/// failure.
+#[test]
+fn kamailio_keeps_two_flows_and_the_loss_of_one_costs_no_call() {
+    if !installed("kamailio") {
+        return;
+    }
+    let kamailio = Kamailio::with_outbound();
+    let [first, second] = [Translator::start(kamailio.address), Translator::start(kamailio.address)];
+    let (home, bob_home) = (Home::new(), Home::new());
+    let proxies = format!("outbound_proxy = [\"{}\", \"{}\"]", first.inside, second.inside);
+    let lines = format!("transport = \"udp\"\n{proxies}\nkeepalive = 5\nsource = \"tone:440\"\nsink = \"null\"\n");
+    let file = home.path("config.toml");
+    let aor = format!("sip:alice@{}", kamailio.address);
+    std::fs::write(&file, format!("[account.a]\naor = \"{aor}\"\n{lines}")).unwrap();
+    let bind = address().to_string();
+    let answer = ["answer", "--config", file.to_str().unwrap(), "--bind", &bind, "--max-calls", "1"];
+    let mut alice = home.start(&answer, "secret-alice");
+    alice.expect("registration.registered", SETUP);
+    for flow in ["reg-id=1", "reg-id=2"] {
+        let bound = || kamailio.log().lines().any(|line| line.contains("REGISTER sip:alice@") && line.contains(flow));
+        assert!(eventually(SETUP, bound), "{flow}: {}", kamailio.log());
+    }
+    let asked = |translator: &Translator| translator.bindings.load(Ordering::Relaxed);
+    assert!(eventually(SETUP, || asked(&first) > 0 && asked(&second) > 0), "both are kept alive by STUN");
+    drop(first);
+    let (from, bind) = (format!("sip:bob@{}", kamailio.address), address().to_string());
+    let audio = ["--source", "tone:300", "--sink", "null", "--duration", "2"];
+    let call = ["call", "alice", "--aor", &from, "--bind", &bind, "--no-register"];
+    let mut bob = bob_home.start(&[&call[..], &audio].concat(), "secret-bob");
+    let record = bob.expect("call.ended", SETUP + SETUP)["call"].clone();
+    assert_eq!(record["status"], "completed", "{record}");
+    let heard = alice.expect("call.ended", SETUP)["call"].clone();
+    assert_eq!(heard["status"], "completed", "{heard}");
+    assert!(!alice.story().contains("registration.failed"), "{}", alice.story());
 }

@@ -3,7 +3,11 @@
 // Servers and networks are waited for in real time.
 #![allow(unreachable_pub, clippy::disallowed_methods)]
 
+#[path = "../shared/authority.rs"]
+#[allow(dead_code)]
+mod authority;
 mod dnsmasq;
+mod encryption;
 mod names;
 mod network;
 mod phone;

@@ -21,6 +21,7 @@ mod refusals;
 mod reliable;
 mod rfc3665;
 mod rfc5407;
+mod several_flows;
 #[path = "../shared/mod.rs"]
 mod shared;
 mod strangers;

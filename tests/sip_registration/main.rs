@@ -44,6 +44,7 @@ fn config() -> Config {
         credentials: Some(Credentials::new("alice", "secret").into()),
         instance: None,
         outbound: true,
+        reg_id: 1,
         headers: headers.into(),
     }
 }

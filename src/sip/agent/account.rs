@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::flows::Further;
 use super::policy::{DtmfWay, KeepAlive, Network, RefreshShare, Reliable, SessionTimers};
 use super::trust::Realms;
 use crate::sip::auth::{self, Algorithm, Credentials, Password};
@@ -43,6 +44,9 @@ pub struct Account {
     /// Proxies that requests outside a dialog go through, alternatives in their order: the one that serves stands as the
     /// first pre-loaded Route, with `;lr` (RFC 3261 section 8.1.2).
     pub outbound_proxies: Vec<Uri>,
+    /// By how many servers it is registered at once, where its registrar keeps flows (RFC 5626 section 4.2): 1 to 4; as
+    /// many as it has proxies when absent.
+    pub flows: Option<u8>,
     /// More pre-loaded Route entries, behind the proxy.
     pub routes: Vec<Uri>,
     /// The transport to use where neither the URI nor the route says one.
@@ -94,6 +98,7 @@ impl Account {
             password: None,
             registrar: None,
             outbound_proxies: Vec::new(),
+            flows: None,
             routes: Vec::new(),
             transport: None,
             expires: Duration::from_secs(3600),
@@ -132,6 +137,10 @@ pub(crate) struct Line {
     /// Answers the challenges to its calls; none without a password.
     pub(crate) client: Option<auth::Client>,
     pub(crate) registration: Option<Box<Registration>>,
+    /// The account that this is a further flow of.
+    pub(super) owner: Option<AccountId>,
+    /// Its further flows, if it has any.
+    pub(super) further: Option<Box<Further>>,
     /// The last answer of the registrar, if it was no.
     pub(crate) refusal: Option<Box<Response>>,
     /// The deadline of the registration that the agent has noted.
@@ -161,6 +170,8 @@ impl Line {
             contact_user,
             client: None,
             registration: None,
+            owner: None,
+            further: None,
             refusal: None,
             noted: None,
             ways: Vec::new(),

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::account::{Account, AccountId, Line};
+use super::flows::FURTHER;
 use super::policy::Network;
 use crate::sip::identity::{same_number, significant_end};
 use crate::sip::uri::Uri;
@@ -13,10 +14,12 @@ use crate::sip::uri::Uri;
 /// The user part of the Contact of an account without one of its own.
 const NOBODY: &str = "sidetone";
 
-/// All accounts; they are never removed, nor do they forget a peer.
+/// All accounts and their further flows; they are never removed, nor do they forget a peer.
 #[derive(Debug, Default)]
 pub(crate) struct Accounts {
     lines: Vec<Line>,
+    /// Further flows, whose ids begin at [`FURTHER`]; requests are found to be for their accounts.
+    further: Vec<Line>,
     /// By the user part of the Contacts that they give out, each of which is one account's only.
     users: HashMap<String, AccountId>,
     /// By user and host of the address of record: the first of those that share one.
@@ -58,21 +61,34 @@ impl Accounts {
         id
     }
 
+    pub(super) fn insert_flow(&mut self, flow: Line) -> AccountId {
+        self.further.push(flow);
+        AccountId(FURTHER + (self.further.len() - 1) as u32)
+    }
+
     pub(crate) fn get(&self, id: AccountId) -> Option<&Line> {
-        self.lines.get(id.0 as usize)
+        match id.0.checked_sub(FURTHER) {
+            Some(place) => self.further.get(place as usize),
+            None => self.lines.get(id.0 as usize),
+        }
     }
 
     pub(crate) fn get_mut(&mut self, id: AccountId) -> Option<&mut Line> {
-        self.lines.get_mut(id.0 as usize)
+        match id.0.checked_sub(FURTHER) {
+            Some(place) => self.further.get_mut(place as usize),
+            None => self.lines.get_mut(id.0 as usize),
+        }
     }
 
+    /// All flows of all accounts.
     pub(crate) fn ids(&self) -> impl Iterator<Item = AccountId> + use<> {
-        (0..self.lines.len() as u32).map(AccountId)
+        let further = FURTHER..FURTHER + self.further.len() as u32;
+        (0..self.lines.len() as u32).chain(further).map(AccountId)
     }
 
     /// A server of the account is at `peer`: requests from there may be for it.
     pub(crate) fn note_peer(&mut self, id: AccountId, peer: IpAddr) {
-        let peer = peer.to_canonical();
+        let (id, peer) = (self.owner(id), peer.to_canonical());
         if self.get_mut(id).is_some_and(|line| line.note_peer(peer)) {
             let first = self.peers.entry(peer).or_insert(id);
             *first = id.min(*first);
@@ -92,7 +108,8 @@ impl Accounts {
         let line = |id: &AccountId| self.get(*id);
         let by_user = user.as_deref().and_then(|user| self.users.get(user)).copied();
         let host = uri.host().and_then(|host| host.ip());
-        let by_contact = |id: &AccountId| line(id).zip(host).is_some_and(|(line, ip)| line.is_at(ip, uri.port()));
+        let is_at = |id: &AccountId| line(id).zip(host).is_some_and(|(line, ip)| line.is_at(ip, uri.port()));
+        let by_contact = |id: &AccountId| self.flows(*id).iter().any(is_at);
         let is_source = |id: &AccountId| line(id).is_some_and(|line| line.is_source(source));
         // Of several accounts with one address where it comes from tells which is called.
         let by_aor = |uri: &Uri| {

@@ -310,7 +310,7 @@ impl Exchange {
     /// Our Contact for requests and responses on `hop`: the address that the peers behind it can reach, learned from a
     /// registrar where there is one.
     pub(crate) fn contact(&self, account: Option<AccountId>, user: Option<&str>, hop: Hop) -> NameAddr {
-        let line = account.and_then(|account| self.accounts.get(account));
+        let line = account.and_then(|account| self.accounts.flow_over(account, hop));
         if let Some(registration) = line.and_then(|line| line.registration.as_ref()) {
             return NameAddr::new(registration.dialog_contact(hop));
         }

@@ -59,8 +59,18 @@ impl Exchange {
     pub(super) fn rank(&mut self, now: Instant, account: Option<AccountId>, errand: &Errand, hops: &mut [Hop]) {
         let listed = hops.to_vec();
         self.penalties.order(now, hops);
-        let Some(line) = account.and_then(|account| self.accounts.get_mut(account)) else { return };
         let registers = matches!(errand, Errand::Register(_));
+        let flows = account.filter(|_| !registers).map(|account| self.accounts.flows(account)).unwrap_or_default();
+        if flows.len() > 1 {
+            // Those that keep a flow of ours first: the far side knows us by them.
+            let homes = flows.iter().filter_map(|flow| self.accounts.get(*flow)).filter(|line| line.is_registered());
+            let homes: Vec<Hop> =
+                homes.filter_map(|line| line.home).filter(|home| !self.penalties.holds(now, *home)).collect();
+            let same = |home: &Hop, hop: &Hop| (home.transport, home.remote) == (hop.transport, hop.remote);
+            hops.sort_by_key(|hop| homes.iter().position(|home| same(home, hop)).unwrap_or(usize::MAX));
+            return;
+        }
+        let Some(line) = account.and_then(|account| self.accounts.get_mut(account)) else { return };
         let same =
             |hop: &Hop| line.home.is_some_and(|home| (home.transport, home.remote) == (hop.transport, hop.remote));
         let place = hops.iter().position(same);

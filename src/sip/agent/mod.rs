@@ -17,6 +17,7 @@ mod config;
 mod directory;
 mod exchange;
 mod fail_over;
+mod flows;
 mod inbound;
 mod network;
 mod notify;
@@ -38,6 +39,7 @@ mod trust;
 pub use account::{Account, AccountId};
 pub use commands::{InsideRequest, InviteRequest};
 pub use config::{AgentConfig, Limits, Unclaimed};
+pub use flows::MOST as MOST_FLOWS;
 pub use options::PeerState;
 pub use output::{EndedBy, Event, Invitation, Output, RequestId, ResolveError, ResolveId, SessionId};
 pub use outside::{News, OutsideId};
@@ -149,9 +151,9 @@ impl Agent {
         self.exchange.accounts.get(id).map(|line| line.contact_user.as_str())
     }
 
-    /// Where the registration of an account stands.
+    /// Where the registration of an account stands, all its flows together: registered while one of them is.
     pub fn registration(&self, id: AccountId) -> Option<registration::State> {
-        self.exchange.accounts.get(id).map(|line| line.state())
+        self.exchange.accounts.get(id).map(|_| self.exchange.accounts.state(id))
     }
 
     /// The last answer of the registrar of an account, if it was no.

@@ -255,7 +255,7 @@ impl Exchange {
         method: Method,
         target: &Uri,
     ) -> Result<(Request, Uri), Refused> {
-        let line = self.accounts.get(account).ok_or(Refused::NoAccount(account))?;
+        let line = self.accounts.living(account).ok_or(Refused::NoAccount(account))?;
         let routes = line.routes();
         let from = NameAddr { display: line.account.display.clone(), ..NameAddr::new(line.account.aor.clone()) };
         if target.sip().is_none() && routes.is_empty() {

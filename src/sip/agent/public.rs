@@ -1,11 +1,11 @@
 //! Our address in Contact and SDP, where the world sees another than the one we have.
 
 use super::Agent;
+use super::account::Line;
 use super::output::SessionId;
 use crate::sip::hop::Hop;
 use crate::sip::keepalive::BindingId;
 use crate::sip::public::PublicAddress;
-use crate::sip::registration;
 use crate::time::Instant;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ impl Agent {
         }
         self.spread_public();
         for id in self.exchange.accounts.ids() {
-            if let Some(registration::State::Registered { .. }) = self.registration(id) {
+            if self.exchange.accounts.get(id).is_some_and(Line::is_registered) {
                 self.drive_registration(now, id, |registration| registration.register(now));
             }
         }

@@ -1,6 +1,6 @@
 //! Registrations: one per account, driven here (the machine is [`crate::sip::registration`]).
 
-use super::account::AccountId;
+use super::account::{AccountId, Line};
 use super::output::{Event, ResolveError};
 use super::policy::KeepAlive;
 use super::refused::Refused;
@@ -25,7 +25,7 @@ impl Agent {
     /// the next attempt ends at once.
     pub fn register(&mut self, now: Instant, account: AccountId) -> Result<(), Refused> {
         self.exchange.start_registration(account)?;
-        self.drive_registration(now, account, |registration| registration.register(now));
+        self.drive_flows(now, account, |registration| registration.register(now));
         self.settle_news(now);
         Ok(())
     }
@@ -33,13 +33,18 @@ impl Agent {
     /// Takes the binding back, and stays unregistered.
     pub fn unregister(&mut self, now: Instant, account: AccountId) -> Result<(), Refused> {
         self.exchange.accounts.get(account).ok_or(Refused::NoAccount(account))?;
-        self.drive_registration(now, account, |registration| registration.unregister(now));
+        self.drive_flows(now, account, |registration| registration.unregister(now));
         self.settle_news(now);
         Ok(())
     }
 
     /// The registrar was looked up.
     pub(super) fn registrar_found(&mut self, now: Instant, account: AccountId, found: Result<Vec<Hop>, ResolveError>) {
+        let taken = self.exchange.accounts.taken(account);
+        let found = found.map(|mut ways| {
+            ways.retain(|way| !taken.contains(&(way.transport, way.remote)));
+            ways
+        });
         let failure = match found {
             Ok(ways) if !ways.is_empty() => {
                 if let Some(line) = self.exchange.accounts.get_mut(account) {
@@ -56,6 +61,7 @@ impl Agent {
                 self.send_register(now, account);
                 return self.drive_registration(now, account, |_| {});
             }
+            Ok(_) if !taken.is_empty() => Failure::Unresolved("there is no further server for another flow".into()),
             Ok(_) => Failure::Unresolved("no address found for the registrar; check its name".into()),
             Err(error) => Failure::Unresolved(error.to_string()),
         };
@@ -78,7 +84,9 @@ impl Agent {
         let Some(line) = self.exchange.accounts.get_mut(account) else { return };
         line.refusal = (source.is_some() && !response.status.is_success()).then(|| Box::new(response.clone()));
         if source.is_none() || response.status == Status::SERVICE_UNAVAILABLE {
-            line.ways.retain(|way| *way != sent.hop);
+            let taken = self.exchange.accounts.taken(account);
+            let Some(line) = self.exchange.accounts.get_mut(account) else { return };
+            line.ways.retain(|way| *way != sent.hop && !taken.contains(&(way.transport, way.remote)));
             self.exchange.punish(now, sent.hop, &response);
             let Some(line) = self.exchange.accounts.get_mut(account) else { return };
             if !line.ways.is_empty()
@@ -98,10 +106,11 @@ impl Agent {
             None if response.status == Status::REQUEST_TIMEOUT => registration.handle_failure(now, Failure::Timeout),
             None => registration.handle_failure(now, trouble),
         });
-        if matches!(self.registration(account), Some(State::Registered { .. })) {
+        if self.exchange.accounts.get(account).is_some_and(Line::is_registered) {
             self.exchange.settle_home(now, account, sent.hop);
         }
         self.exchange.watch_flow(now, account, sent.hop, timer.map(Duration::from_secs));
+        self.widen(now, account);
     }
 
     /// A connection broke: who was registered by it does so again at once (RFC 5626 section 4.4.1).
@@ -117,8 +126,9 @@ impl Agent {
         let same = |way: &Hop| way.transport == hop.transport && way.remote == hop.remote;
         for id in self.exchange.accounts.ids() {
             let Some(line) = self.exchange.accounts.get_mut(id) else { continue };
-            let registered = matches!(line.state(), State::Registered { .. });
-            let Some(way) = line.ways.iter().find(|way| same(way)).copied() else { continue };
+            let registered = line.is_registered();
+            let way = if registered { line.home } else { line.ways.first().copied() };
+            let Some(way) = way.filter(same) else { continue };
             self.exchange.keepalives.forget(way);
             if registered {
                 if let Some(line) = self.exchange.accounts.get_mut(id) {
@@ -153,7 +163,7 @@ impl Agent {
     fn flow_moved(&mut self, now: Instant, hop: Hop, mapped: SocketAddr) {
         for id in self.exchange.accounts.ids() {
             let Some(line) = self.exchange.accounts.get(id) else { continue };
-            if line.home == Some(hop) && matches!(line.state(), State::Registered { .. }) {
+            if line.home == Some(hop) && line.is_registered() {
                 self.drive_registration(now, id, |registration| {
                     registration.moved(hop, mapped);
                     registration.register(now);
@@ -178,7 +188,9 @@ impl Agent {
         fn machine(ex: &mut Exchange, account: AccountId) -> Option<&mut Registration> {
             ex.accounts.get_mut(account)?.registration.as_deref_mut()
         }
+        let company = self.exchange.accounts.has_company(account);
         let Some(registration) = machine(&mut self.exchange, account) else { return };
+        registration.keep_company(company);
         work(registration);
         while let Some(output) = machine(&mut self.exchange, account).and_then(Registration::poll_output) {
             match output {
@@ -231,8 +243,8 @@ impl Agent {
 
 impl Exchange {
     /// Makes the registration of an account, unless it has one.
-    fn start_registration(&mut self, id: AccountId) -> Result<(), Refused> {
-        let random = self.random.split();
+    pub(super) fn start_registration(&mut self, id: AccountId) -> Result<(), Refused> {
+        let (random, reg_id) = (self.random.split(), self.accounts.reg_id(id));
         let line = self.accounts.get_mut(id).ok_or(Refused::NoAccount(id))?;
         if line.registration.is_some() {
             return Ok(());
@@ -256,6 +268,7 @@ impl Exchange {
                 credentials: line.client.as_ref().map(|client| client.credentials().clone()),
                 instance: account.instance.clone(),
                 outbound: true,
+                reg_id,
                 headers: self.register_headers.clone(),
             },
             random,
@@ -274,7 +287,9 @@ impl Exchange {
                 self.keepalives.forget(way);
             }
         }
-        self.tell(Event::Registration { account, state });
+        if let Some(state) = self.news_of(account, state) {
+            self.tell(Event::Registration { account: self.accounts.owner(account), state });
+        }
     }
 
     /// Keeps the flow of a registration open as long as the binding lives.

@@ -81,7 +81,10 @@ impl Registration {
     pub(super) fn ours<'a>(&self, contact: &Uri, bindings: &'a [NameAddr]) -> Option<&'a NameAddr> {
         let same_instance = |binding: &&NameAddr| {
             let ours = self.config.instance.as_deref();
-            ours.is_some() && binding.params.text("+sip.instance").as_deref().map(bare) == ours
+            // Of several flows of ours, this one.
+            let flow = binding.params.get("reg-id").and_then(|id| id.parse().ok()).unwrap_or(self.config.reg_id);
+            let instance = binding.params.text("+sip.instance");
+            ours.is_some() && flow == self.config.reg_id && instance.as_deref().map(bare) == ours
         };
         let same_place = |binding: &&NameAddr| match (contact.sip(), binding.uri.sip()) {
             (Some(ours), Some(theirs)) => {

@@ -9,9 +9,6 @@ use crate::sip::uri::Uri;
 use crate::time::{Duration, Instant};
 use std::sync::Arc;
 
-/// Our one flow (`reg-id`, RFC 5626 section 4.2).
-const FLOW: &str = "1";
-
 impl Registration {
     /// The REGISTER to send on `hop` now, without Via, after [`super::Output::Send`].
     ///
@@ -43,7 +40,7 @@ impl Registration {
         request.headers.remove(&Name::Contact);
         let mut value = self.contact_value(&contact, expires);
         if self.outbound != Outbound::Off {
-            value.params.set("reg-id", FLOW);
+            value.params.set("reg-id", &self.config.reg_id.to_string());
         }
         request.headers.push(Name::Contact, value.to_string());
         // An earlier contact of ours that leads elsewhere now would make the registrar fork to it. One that knows flows

@@ -57,7 +57,7 @@ impl Session {
     ) -> Result<Self, Refused> {
         let InviteRequest { account, target, from, headers: extra } = invite;
         let line = match account {
-            Some(account) => Some(ex.accounts.get(account).ok_or(Refused::NoAccount(account))?),
+            Some(account) => Some(ex.accounts.living(account).ok_or(Refused::NoAccount(account))?),
             None => None,
         };
         let routes = line.map(|line| line.routes()).unwrap_or_default();
