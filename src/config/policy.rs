@@ -47,7 +47,7 @@ pub struct PolicyFlags {
     /// Lets callers hear the source while it rings (183, early media)
     #[arg(long)]
     pub early_media: bool,
-    /// Fixes one codec where the far end answers with several, already before the call is answered (PRACK, UPDATE)
+    /// Fixes one codec where the far end answers with several, where it can already before the call is answered (PRACK)
     #[arg(long)]
     pub single_codec: bool,
 }

@@ -83,7 +83,7 @@ pub(super) fn move_media(media: &MediaDriver, call: CallId, local: IpAddr) -> (N
         Ok(MediaEvent::Moved { rtp, rtcp })
     });
     match moved {
-        Ok(moved) => (Notice::Moved, format!("the network changed: the call moves to {local}"), Some(moved)),
+        Ok(moved) => (Notice::Moved, format!("the sound of the call moves to {local}"), Some(moved)),
         Err(error) => (Notice::Trouble, error, None),
     }
 }

@@ -9,7 +9,7 @@ pub enum Notice {
     Trouble,
     /// Which devices are in use.
     Device,
-    /// The network changed, and the call moves to another address.
+    /// The call moves to another address of ours: the network changed, or the user wants it.
     Moved,
     /// All queued digits were sent up to this one.
     DtmfSent,

@@ -112,7 +112,7 @@ fn keys_act_at_once_and_the_terminal_is_as_it_was_afterwards() {
     ann.shows("the codec is PCMA now");
     assert_eq!(bob.expect("call.codec")["codec"], "PCMA");
     ann.press(":address 127.0.0.1\r");
-    ann.shows("the call moves to 127.0.0.1");
+    ann.shows("the sound of the call moves to 127.0.0.1");
     ann.press("tcid\r");
     ann.shows("held by us");
     ann.shows("not transferred to");

@@ -1,13 +1,21 @@
 //! DTMF on the wire: what we send, as tshark reads it from a capture.
 
-use crate::process::{Peer, address, eventually, installed};
+use crate::capture::capture;
+use crate::process::{address, eventually, installed};
 use crate::sidetone::Home;
 use crate::sipp::{Options, Sipp};
-use std::net::{IpAddr, UdpSocket};
-use std::process::Command;
 use std::time::Duration;
 
 const SETUP: Duration = Duration::from_secs(20);
+
+const FIELDS: [&str; 6] = [
+    "rtp.timestamp",
+    "rtp.marker",
+    "rtpevent.event_id",
+    "rtpevent.end_of_event",
+    "rtpevent.volume",
+    "rtpevent.duration",
+];
 
 /// One telephone-event packet (RFC 4733 section 2.3).
 #[derive(Debug)]
@@ -18,42 +26,6 @@ struct Event {
     end: bool,
     volume: u8,
     duration: u16,
-}
-
-/// A capture of the datagrams that `from` sends, SIP on `port` known as such, so that SDP tells which are RTP. `None`
-/// where capturing is not permitted.
-fn capture(directory: &tempfile::TempDir, from: IpAddr, port: u16) -> Option<Peer> {
-    // A datagram to the discard port tells that the capture runs.
-    let fields = [
-        "rtp.timestamp",
-        "rtp.marker",
-        "rtpevent.event_id",
-        "rtpevent.end_of_event",
-        "rtpevent.volume",
-        "rtpevent.duration",
-        "udp.dstport",
-    ];
-    let mut command = Command::new("tshark");
-    command
-        .args(["-l", "-n", "-i", "lo", "-f", &format!("udp and host {from}"), "-Y", "rtpevent or udp.dstport == 9"])
-        .args(["-d", &format!("udp.port=={port},sip"), "-T", "fields", "-E", "separator=,"])
-        .env("HOME", directory.path());
-    for field in fields {
-        command.args(["-e", field]);
-    }
-    let mut tshark = Peer::start("tshark", directory.path(), &mut command);
-    let probe = UdpSocket::bind((from, 0)).unwrap();
-    let runs = eventually(SETUP, || {
-        let _ = probe.send_to(b"probe", (from, 9));
-        tshark.log().lines().any(|line| line.ends_with(",9")) || tshark.wait(Duration::ZERO).is_some()
-    });
-    let log = tshark.log();
-    if log.contains("permission") || log.contains("Operation not permitted") {
-        println!("skipped: capturing on the loopback interface is not permitted here: {log}");
-        return None;
-    }
-    assert!(runs && log.lines().any(|line| line.ends_with(",9")), "tshark captures nothing:\n{log}");
-    Some(tshark)
 }
 
 fn events(log: &str) -> Vec<Event> {
@@ -81,7 +53,7 @@ fn digits_that_we_send_are_telephone_events_on_the_wire() {
     }
     let sipp = Sipp::answers("uas_early_media", &Options::default());
     let (directory, ours) = (tempfile::tempdir().unwrap(), address());
-    let Some(tshark) = capture(&directory, ours, sipp.address.port()) else { return };
+    let Some(tshark) = capture(&directory, ours, sipp.address.port(), "rtpevent", &FIELDS) else { return };
     let home = Home::new();
     let bind = ours.to_string();
     let mut phone = home.start(

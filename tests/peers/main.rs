@@ -8,9 +8,11 @@
 mod authority;
 mod baresip;
 mod beside;
+mod capture;
 mod digits;
 mod doctor;
 mod flows;
+mod hold;
 mod inbound;
 mod kamailio;
 mod outbound;

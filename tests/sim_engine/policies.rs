@@ -7,7 +7,7 @@ use sidetone::engine::Dial;
 use sidetone::media::plan::Codec;
 use sidetone::sip::agent::AccountId;
 use sidetone::sip::header::{Header, Name};
-use sidetone::sip::message::{Message, Method, Request};
+use sidetone::sip::message::{Message, Method, Request, Status};
 use sidetone::sip::wire::parse_datagram;
 use sidetone::time::Duration;
 
@@ -248,6 +248,33 @@ fn each_has_its_own_extensions() {
     assert_eq!(two.headers.session_expires(), None);
     let said: Vec<_> = two.headers.all(&Name::Supported).collect();
     assert_eq!(said, ["replaces", "norefersub"], "what is off is not said");
+}
+
+#[test]
+fn each_follows_redirections_or_not() {
+    let mut house = House::new("redirects = 2", "");
+    for (name, follows) in [("one", true), ("two", false)] {
+        house.world.trace.clear();
+        let (id, _) = house.profiles.iter().find(|(_, profile)| profile.name == name).unwrap();
+        let dial = Dial {
+            account: *id,
+            target: "sip:moved@192.0.2.9".parse().unwrap(),
+            from_number: None,
+            media: MediaOptions::default(),
+            ring_limit: Duration::from_secs(60),
+            headers: Vec::new(),
+        };
+        let bob = house.world.with(BOB, |engine, now| engine.dial(now, dial)).unwrap();
+        house.world.run(Duration::from_millis(100));
+        let invite = house.requests(&Method::Invite).remove(0);
+        let mut moved = invite.response(Status(302)).with_to_tag("m");
+        moved.headers.push(Name::Contact, "<sip:ann@192.0.2.1>");
+        let (from, to) = ("192.0.2.9:5060".parse().unwrap(), house.world.places[BOB].address);
+        house.world.say(from, to, moved.to_bytes());
+        house.world.run(SECOND);
+        let rings = house.world.moments(BOB, bob).contains(&Moment::Ringing { early_media: true });
+        assert_eq!(rings, follows, "{name}: {}", house.world.story());
+    }
 }
 
 /// RFC 3262 section 5: Ann's reliable 183 answers with several codecs; the PRACK fixes one of them before she answers.

@@ -2,7 +2,7 @@
 
 use crate::world::{ANN, BOB, World};
 use sidetone::call::record::{EndedBy, Record, Status};
-use sidetone::call::{Busy, CallId, Conduct, MediaOptions, Moment, Role, Step, Transfers};
+use sidetone::call::{Busy, CallId, Change, Conduct, MediaOptions, Moment, Role, Step, Transfers};
 use sidetone::engine::Dial;
 use sidetone::sip::agent::AccountId;
 use sidetone::sip::header::{Header, Name};
@@ -156,6 +156,63 @@ fn cid_declines_and_the_call_goes_on() {
     world.hangup(CID, cid).unwrap();
     world.run(Duration::from_secs(60));
     world.assert_forgotten();
+}
+
+/// The directions of Ann's offers, and her REFERs, in the order of sending.
+fn holds_and_refers(world: &World) -> Vec<&'static str> {
+    let ann = world.places[ANN].address;
+    let sent = world.trace.iter().filter(|wire| wire.from == ann);
+    sent.filter_map(|wire| match parse_datagram(&wire.bytes) {
+        Ok(Message::Request(request)) if request.method == Method::Refer => Some("refer"),
+        Ok(Message::Request(request)) if request.method == Method::Invite => {
+            let sdp = String::from_utf8_lossy(&request.body).into_owned();
+            Some(if sdp.contains("a=sendonly") { "hold" } else { "talk" })
+        }
+        _ => None,
+    })
+    .collect()
+}
+
+#[test]
+fn a_far_end_is_held_while_it_is_sent_elsewhere() {
+    let rows: [(bool, bool, &[&str]); 3] = [
+        (true, false, &["talk", "hold", "refer", "talk"]),
+        // Held by the user before: it stays so.
+        (true, true, &["talk", "hold", "refer"]),
+        (false, false, &["talk", "refer"]),
+    ];
+    for (hold_before_transfer, held, wanted) in rows {
+        let mut world = three(51, Conduct { hold_before_transfer, ..OPEN });
+        let (ann, _) = world.talk();
+        if held {
+            world.with(ANN, |engine, now| engine.change(now, ann, Change::Hold)).unwrap();
+            world.run(Duration::from_secs(1));
+        }
+        transfer(&mut world, ann);
+        let cid = rings(&mut world, CID, 0);
+        world.with(CID, |engine, now| engine.reject(now, cid, sidetone::sip::message::Status(486))).unwrap();
+        world.run(Duration::from_secs(2));
+        assert_eq!(holds_and_refers(&world), wanted, "hold {hold_before_transfer}, held {held}");
+        world.hangup(ANN, ann).unwrap();
+        world.assert_forgotten();
+    }
+}
+
+/// The hold before a transfer meets a change of the far end, and comes through at its second attempt; then the REFER goes.
+#[test]
+fn a_transfer_waits_for_a_hold_that_meets_another_change() {
+    let mut world = three(52, OPEN);
+    let (ann, bob) = world.talk();
+    transfer(&mut world, ann);
+    world.with(BOB, |engine, now| engine.change(now, bob, Change::Hold)).unwrap();
+    world.run(Duration::from_secs(10));
+    assert!(world.story().contains("SIP/2.0 491"), "{}", world.story());
+    let done = holds_and_refers(&world);
+    assert_eq!((done.iter().filter(|what| **what == "refer").count(), done.last()), (1, Some(&"refer")), "{done:?}");
+    let cid = rings(&mut world, CID, 0);
+    world.answer(CID, cid).unwrap();
+    world.run(Duration::from_secs(2));
+    assert_eq!(steps(&world, ANN).last().unwrap().1, "completed");
 }
 
 #[test]
