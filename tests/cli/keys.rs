@@ -21,7 +21,8 @@ impl Terminal {
         let quoted: Vec<String> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
         let program = format!("'{}' {}", env!("CARGO_BIN_EXE_sidetone"), quoted.join(" "));
         // Ctrl-C is for the program, not for the shell around it.
-        let line = format!("trap : INT; stty -a; {program}; echo code $?; stty -a");
+        let line =
+            format!("trap : INT; tty; stty -a; sh -c \"echo pid \\$\\$; exec {program}\"; echo code $?; stty -a");
         let mut command = Command::new("script");
         command.args(["-qfec", &line, "/dev/null"]).env("SHELL", "/bin/sh").env("TERM", "xterm");
         home.furnish(&mut command);
@@ -119,6 +120,37 @@ fn keys_act_at_once_and_the_terminal_is_as_it_was_afterwards() {
     ann.shows("resumed by us");
     ann.press("?");
     ann.shows("keys (each acts at once)");
+    ann.press("q");
+    ann.shows("completed after");
+    ann.ends(0);
+    bob.interrupt();
+    bob.finish();
+}
+
+/// What a shell does to the terminal between Ctrl-Z and `fg` is undone.
+#[test]
+fn a_program_that_was_stopped_takes_keys_again() {
+    let (domain, ours, theirs) = (Domain::start(), Home::new(), Home::new());
+    let bob = domain.bob(&theirs, &[]);
+    let aor = domain.aor("ann");
+    let mut ann = Terminal::start(&ours, &["call", "bob", "--aor", &aor, "--source", "tone:300", "--sink", "null"]);
+    ann.shows("answered by");
+    let screen = ann.screen.lock().unwrap().clone();
+    let tty = screen.lines().find(|line| line.starts_with("/dev/")).expect("the name of the terminal").trim();
+    let pid = screen.lines().find_map(|line| line.trim().strip_prefix("pid ")).expect("the number of the program");
+    let is_waiting = || {
+        let set = Command::new("stty").args(["-F", tty, "-a"]).output().unwrap();
+        !String::from_utf8_lossy(&set.stdout).contains("-icanon")
+    };
+    assert!(!is_waiting());
+    assert!(Command::new("stty").args(["-F", tty, "icanon", "echo"]).status().unwrap().success());
+    assert!(is_waiting());
+    assert!(Command::new("kill").args(["-CONT", pid]).status().unwrap().success());
+    let start = Instant::now();
+    while is_waiting() {
+        assert!(start.elapsed() < LIMIT, "keys still wait for Enter");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     ann.press("q");
     ann.shows("completed after");
     ann.ends(0);

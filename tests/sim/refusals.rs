@@ -92,7 +92,38 @@ fn options_tell_what_an_invite_could_use() {
         assert_eq!(all(&told, &Name::Allow), ALLOWED);
         assert_eq!((all(&told, &Name::Accept), told.body.as_ref()), (vec!["application/sdp"], ANSWER.as_bytes()));
         assert_eq!(told.headers.get(&Name::ContentType), Some("application/sdp"));
+        assert_eq!(all(&told, &Name::Supported), ["100rel", "timer", "replaces", "norefersub"]);
         assert_eq!(all(&told, &Name::Contact), ["<sip:alice@192.0.2.1:5060>"]);
+    }
+}
+
+/// RFC 3261 section 8.2.2.2: a request that a proxy forked to us twice is served once by each account that it is for.
+#[test]
+fn a_forked_invite_rings_once_for_each_of_two_accounts_with_one_address() {
+    let mut world = World::new(6);
+    let alice = world.agent("192.0.2.1:5060", config());
+    let agent = world.address(alice);
+    let proxies = ["192.0.2.2:5060", "192.0.2.3:5060"].map(|address| world.peer(address));
+    let ids = proxies.map(|proxy| {
+        let mut one = account("sip:alice@example.com", "secret");
+        one.sources = vec![proxy.ip().to_string().parse().unwrap()];
+        world.with(alice, |agent, _| agent.add_account(one))
+    });
+    let mut line = Line::calling(agent, proxies[0]);
+    line.target = "sip:alice@example.com".into();
+    for (proxy, id) in proxies.into_iter().zip(ids) {
+        line.at = proxy;
+        world.say(proxy, agent, line.again(Method::Invite, Some(OFFER)));
+        let account = world.wait(alice, |event| match event {
+            Event::Incoming { invitation, .. } => Some(invitation.account),
+            _ => None,
+        });
+        assert_eq!(account, Some(id));
+    }
+    for proxy in proxies {
+        line.at = proxy;
+        world.say(proxy, agent, line.again(Method::Invite, Some(OFFER)));
+        response(&mut world, proxy, 482);
     }
 }
 
