@@ -202,6 +202,7 @@ pub struct Phone {
     events: broadcast::Sender<Event>,
     store: Option<Arc<Store>>,
     bound: Bound,
+    clock: Clock,
 }
 
 impl Phone {
@@ -264,7 +265,7 @@ impl Phone {
         let recorder = Recorder::new(&settings.trace, clock.wall());
         let stun = settings.stun;
         let signalling = Signalling { engine, clock, transports, inbox, media, media_events, random, recorder, stun };
-        let phone = Self { commands, events: events.clone(), store: store.clone(), bound };
+        let phone = Self { commands, events: events.clone(), store: store.clone(), bound, clock };
         tokio::spawn(signalling.run(received, move |happening| {
             // The name is ours as long as the phone runs.
             let _ = &instance;
@@ -281,6 +282,11 @@ impl Phone {
     /// Where SIP is bound.
     pub fn bound(&self) -> Bound {
         self.bound.clone()
+    }
+
+    /// The clock of everything that happens here.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// The call log.

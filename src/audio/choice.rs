@@ -1,6 +1,7 @@
 //! What the user may choose as source and sink, and what is chosen without being asked.
 
 use super::device::{default_input, default_output};
+use super::live::{Ear, Mouth};
 use super::wav::{self, WavError};
 use std::fmt;
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ pub enum Source {
     Silence,
     /// What we hear is sent back at once.
     Echo,
+    /// What another thread says; cannot be typed.
+    Live(Mouth),
 }
 
 /// Where what we hear goes, besides a recording.
@@ -35,6 +38,8 @@ pub enum Sink {
     /// Nowhere.
     #[default]
     Null,
+    /// To another thread; cannot be typed.
+    Live(Ear),
 }
 
 /// A source or sink that was chosen without being asked for, and why.
@@ -136,6 +141,7 @@ impl fmt::Display for Source {
             Source::Tone(hz) => write!(f, "tone:{hz}"),
             Source::Silence => f.write_str("silence"),
             Source::Echo => f.write_str("echo"),
+            Source::Live(_) => f.write_str("live"),
         }
     }
 }
@@ -158,6 +164,7 @@ impl fmt::Display for Sink {
             Sink::Device(None) => f.write_str("device"),
             Sink::Device(Some(name)) => write!(f, "device:{name}"),
             Sink::Null => f.write_str("null"),
+            Sink::Live(_) => f.write_str("live"),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::choice::Source;
 use super::rate::Converter;
 use super::tone::Tone;
 use super::wav::{Played, WavError, WavPlayer};
+use rtrb::Consumer;
 
 /// An opened source that is not a device; read once per tick, never waits.
 pub struct Input {
@@ -13,6 +14,8 @@ pub struct Input {
     scratch: Vec<i16>,
     rate: u32,
     late: u64,
+    /// Samples of the last read that a voice said.
+    voiced: usize,
     /// What is read in its place while the far end is on hold; silence when absent.
     music: Option<Box<Input>>,
     holding: bool,
@@ -23,6 +26,7 @@ enum Kind {
     Tone(Tone),
     Wav(WavPlayer, u32),
     Echo,
+    Live(Consumer<i16>),
 }
 
 /// A source that came to its end in a read.
@@ -40,8 +44,10 @@ impl Input {
             Source::Tone(hz) => Kind::Tone(Tone::new(*hz, rate)),
             Source::File { path, repeat } => Kind::Wav(WavPlayer::open(path, *repeat, rate)?, rate),
             Source::Echo => Kind::Echo,
+            Source::Live(mouth) => mouth.open().map_or(Kind::Silence, Kind::Live),
         };
-        Ok(Self { kind, converter: None, scratch: Vec::new(), rate, late: 0, music: None, holding: false })
+        let (scratch, voiced) = (Vec::new(), 0);
+        Ok(Self { kind, converter: None, scratch, rate, late: 0, voiced, music: None, holding: false })
     }
 
     /// Opens `source`, and `music` for while the far end is on hold, for a call at `rate` Hz.
@@ -78,7 +84,8 @@ impl Input {
             Kind::Wav(_, decoded) => {
                 self.converter = Converter::fixed(*decoded, rate).ok().filter(|_| *decoded != rate)
             }
-            Kind::Silence | Kind::Echo => {}
+            // Whoever speaks follows the rate that is heard.
+            Kind::Silence | Kind::Echo | Kind::Live(_) => {}
         }
     }
 
@@ -87,8 +94,14 @@ impl Input {
         self.late
     }
 
+    /// Samples of the last read that came from a [`Voice`](super::Voice).
+    pub(crate) fn voiced(&self) -> usize {
+        self.voiced
+    }
+
     /// Fills `out`, as long as one packet; `heard` is what is played at the same moment, and as long.
     pub(crate) fn read(&mut self, heard: &[i16], out: &mut [i16]) -> Option<Ended> {
+        self.voiced = 0;
         if self.holding {
             match &mut self.music {
                 Some(music) => drop(music.read(heard, out)),
@@ -103,6 +116,10 @@ impl Input {
                 let count = heard.len().min(out.len());
                 out[..count].copy_from_slice(&heard[..count]);
                 out[count..].fill(0);
+            }
+            Kind::Live(said) => {
+                self.voiced = said.pop_partial_slice(out).0.len();
+                out[self.voiced..].fill(0);
             }
             Kind::Wav(player, decoded) => {
                 let ended = match &mut self.converter {

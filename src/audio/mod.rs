@@ -4,6 +4,7 @@
 //!  Source ─▶ Input ──▶ media worker ──▶ network        file:  a thread decodes ─▶ ring ─▶ Input
 //!  Sink   ◀─ Device ◀─ media worker ◀── network        device: callback ⇄ rings ⇄ Device (drift corrected)
 //!                           └─▶ Recorder               recorder: ring ─▶ a thread writes the WAV
+//!                                                       live:   ring ⇄ another thread
 //! ```
 //!
 //! Whatever can wait (a disk, a device, an ALSA plug-in) waits on a thread of its own behind a wait-free ring, so that
@@ -12,6 +13,7 @@
 mod choice;
 mod device;
 mod input;
+mod live;
 mod rate;
 mod recorder;
 mod tone;
@@ -21,6 +23,8 @@ pub use choice::{Chosen, Sink, Source, UnknownSink, UnknownSource};
 pub(crate) use device::{Change, Device, Wanted, Way};
 pub use device::{DeviceInfo, DevicesError, devices};
 pub use input::Input;
+pub(crate) use live::Listener;
+pub use live::{Ear, Hearing, Mouth, Tick, Voice};
 pub use rate::RateError;
 pub use recorder::{Finishing, Recorder, RecorderError, Recording};
 pub use wav::WavError;

@@ -1,4 +1,6 @@
 //! The bench: instruments that measure calls, and the network that is made bad on purpose for them.
 
 pub mod impair;
+pub mod latency;
 pub mod marker;
+pub mod statistics;

@@ -53,8 +53,8 @@ pub(super) enum Verb {
     Doctor(Box<DoctorArguments>),
     /// Shows what was said on the wire: every call and registration leaves a trace
     Trace(TraceArguments),
-    /// Instruments: a network that is bad on purpose
-    Bench(super::impair::BenchArguments),
+    /// Instruments: the latency of media, a network that is bad on purpose
+    Bench(super::bench::BenchArguments),
     /// Lists the sound devices
     Devices,
 }

@@ -4,22 +4,10 @@ use super::report::Reporter;
 use super::signals::Stop;
 use super::{Exit, fail};
 use crate::bench::impair::{Direction, Pair, Recipe, RecipeError, Relay, RelayError, Route, Sheet, Totals};
-use clap::{Args, Subcommand};
+use clap::Args;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
-
-#[derive(Debug, Args)]
-pub(super) struct BenchArguments {
-    #[command(subcommand)]
-    pub(super) verb: BenchVerb,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum BenchVerb {
-    /// Relays UDP through a network that loses, delays, reorders and repeats packets, and tells what it did to each
-    Impair(Box<ImpairArguments>),
-}
 
 #[derive(Debug, Args)]
 pub(super) struct ImpairArguments {

@@ -2,6 +2,7 @@
 
 mod answer;
 mod arguments;
+mod bench;
 mod call;
 mod call_log;
 mod config;
@@ -12,6 +13,7 @@ mod doctor;
 mod exit;
 pub mod history;
 mod impair;
+mod latency;
 mod outside;
 mod quality;
 mod register;
@@ -66,9 +68,7 @@ pub fn run() -> ExitCode {
         Verb::Run(verb) => block_on(run::run(verb, arguments.db, reporter)),
         Verb::Config(verb) => config::run(&verb, &reporter),
         Verb::Doctor(verb) => block_on(doctor::run(verb, arguments.db, reporter)),
-        Verb::Bench(verb) => match verb.verb {
-            impair::BenchVerb::Impair(verb) => block_on(impair::run(verb, reporter)),
-        },
+        Verb::Bench(verb) => block_on(bench::run(verb, reporter)),
         Verb::Devices => devices::run(&reporter),
     }
     .into()

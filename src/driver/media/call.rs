@@ -1,11 +1,12 @@
 //! One call of a worker: its session, sockets, source, sink and recording.
 
 use super::super::clock::Clock;
+use super::closing::Closing;
 use super::event::{Counters, Event, Finished, Trouble};
 use super::outbox::Outbox;
 use super::port::{Batch, Port};
 use super::schedule::Schedule;
-use crate::audio::{Change, Device, Finishing, Input, Recorder, RecorderError, Recording, Way};
+use crate::audio::{Change, Device, Input, Listener, Recorder, Recording, Tick, Way};
 use crate::media::dtmf::{self, Digit};
 use crate::media::plan::Plan;
 use crate::media::session::{self, Component, Session};
@@ -14,9 +15,6 @@ use mio::{Registry, Token};
 
 /// How often the quality of a call is told.
 const QUALITY_EVERY: Duration = Duration::from_secs(1);
-
-/// How long the end of a call waits for the disk to finish its recording.
-const RECORDING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often the ring of a device is looked at: its callback may not wake anybody.
 const DEVICE_LOOK: Duration = Duration::from_millis(2);
@@ -31,6 +29,7 @@ const DEVICE_TICKS: usize = 8;
 pub(super) struct Ends {
     pub(super) input: Input,
     pub(super) device: Option<Device>,
+    pub(super) listener: Option<Listener>,
     /// Replaces none that writes already.
     pub(super) recorder: Option<Recorder>,
     pub(super) troubles: Vec<Trouble>,
@@ -44,6 +43,7 @@ pub(super) struct Parts {
     pub(super) rtcp: Port,
     pub(super) input: Input,
     pub(super) device: Option<Device>,
+    pub(super) listener: Option<Listener>,
     pub(super) recorder: Option<Recorder>,
     /// What went wrong before the worker got the call.
     pub(super) troubles: Vec<Trouble>,
@@ -65,6 +65,7 @@ pub(super) struct Call {
     rtcp: Port,
     input: Input,
     device: Option<Device>,
+    listener: Option<Listener>,
     recorder: Option<Recorder>,
     schedule: Schedule,
     next_wake: Instant,
@@ -78,17 +79,10 @@ pub(super) struct Call {
     lost_recording: Option<Recording>,
 }
 
-/// A call that is over, but whose recording is still being written.
-pub(super) struct Closing {
-    finished: Option<Box<Finished>>,
-    recording: Option<Finishing>,
-    deadline: Instant,
-}
-
 impl Call {
     /// Starts the call: its first tick is due now.
     pub(super) fn start(now: Instant, parts: Parts, outbox: &mut Outbox) -> Self {
-        let Parts { key, session, rtp, rtcp, input, device, recorder, troubles } = parts;
+        let Parts { key, session, rtp, rtcp, input, device, listener, recorder, troubles } = parts;
         for trouble in troubles {
             outbox.post(Event::Trouble { key, trouble });
         }
@@ -100,6 +94,7 @@ impl Call {
             rtcp,
             input,
             device,
+            listener,
             recorder,
             schedule: Schedule::new(now, period),
             next_wake: now,
@@ -116,12 +111,13 @@ impl Call {
 
     /// Connects the audio anew: a call that had early media is answered.
     pub(super) fn connect(&mut self, ends: Ends, outbox: &mut Outbox) {
-        let Ends { input, device, recorder, troubles } = ends;
+        let Ends { input, device, listener, recorder, troubles } = ends;
         for trouble in troubles {
             outbox.post(Event::Trouble { key: self.key, trouble });
         }
         self.input = input;
         self.device = device;
+        self.listener = listener;
         if self.recorder.is_none() {
             self.recorder = recorder;
         }
@@ -228,7 +224,8 @@ impl Call {
             }
             let skipped = self.schedule.take(now, &mut self.counters);
             self.leave_out(skipped);
-            self.tick(now, clock, batch, outbox);
+            let due = self.schedule.next() - self.session.packet_time();
+            self.tick(due, now, clock, batch, outbox);
         }
     }
 
@@ -243,7 +240,7 @@ impl Call {
             }
             let now = self.tell(clock.now());
             self.counters.ticks += 1;
-            self.tick(now, clock, batch, outbox);
+            self.tick(now, now, clock, batch, outbox);
             self.schedule.restart(now + DEVICE_SILENCE);
         }
     }
@@ -260,14 +257,16 @@ impl Call {
         }
     }
 
-    /// One packet time: hears, plays, reads, sends.
-    fn tick(&mut self, now: Instant, clock: &Clock, batch: &mut Batch, outbox: &mut Outbox) {
+    /// One packet time, `due` when it should have come: hears, plays, reads, sends.
+    fn tick(&mut self, due: Instant, now: Instant, clock: &Clock, batch: &mut Batch, outbox: &mut Outbox) {
         self.receive(Component::Rtp, batch, clock);
         if self.rtcp.may_hold_more() {
             self.receive(Component::Rtcp, batch, clock);
         }
         let now = self.tell(now);
         self.session.playout(now, &mut self.heard);
+        // The clock is read for those who want to know.
+        let heard = self.listener.as_ref().map(|_| clock.now());
         let microphone = self.device.as_mut().filter(|device| device.captures());
         let captured = microphone.map(|device| device.read(&mut self.said)).is_some();
         if (!captured || self.input.is_holding())
@@ -285,6 +284,22 @@ impl Call {
         }
         if let Some(recorder) = &mut self.recorder {
             recorder.push(&self.said, &self.heard);
+        }
+        if let (Some(listener), Some(heard)) = (&mut self.listener, heard) {
+            let playout = self.session.counters().playout;
+            let tick = Tick {
+                rate: self.session.rate(),
+                samples: self.heard.len(),
+                voiced: self.input.voiced(),
+                due,
+                began: now,
+                heard,
+                sent: clock.now(),
+                waited: playout.delay_sum,
+                played: playout.played,
+                missed: 0,
+            };
+            listener.hear(tick, &self.heard);
         }
     }
 
@@ -356,8 +371,7 @@ impl Call {
             worker: self.counters,
             recording: self.lost_recording,
         });
-        let deadline = now + RECORDING_PATIENCE;
-        Closing { finished: Some(finished), recording: recorder.map(Recorder::finish), deadline }
+        Closing::new(now, finished, recorder.map(Recorder::finish))
     }
 
     /// Makes everything fit the rate and packet time of the session.
@@ -382,34 +396,6 @@ impl Call {
     fn tell(&mut self, now: Instant) -> Instant {
         self.told = self.told.max(now);
         self.told
-    }
-}
-
-impl Closing {
-    /// Posts the end of the call once its recording is complete or overdue; `false` while it is neither.
-    pub(super) fn finish(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
-        if let (Some(recording), Some(finished)) = (self.recording.take(), self.finished.as_mut()) {
-            match recording.poll() {
-                Ok(recording) => finished.recording = Some(recording),
-                Err(unfinished) if now < self.deadline => {
-                    self.recording = Some(unfinished);
-                    return false;
-                }
-                Err(unfinished) => {
-                    let error = RecorderError::Slow { path: unfinished.path().into() };
-                    finished.recording = Some(Recording {
-                        path: Some(unfinished.path().into()),
-                        frames: 0,
-                        dropped: 0,
-                        error: Some(error),
-                    });
-                }
-            }
-        }
-        if let Some(finished) = self.finished.take() {
-            outbox.post(Event::Finished(finished));
-        }
-        true
     }
 }
 
@@ -443,7 +429,7 @@ pub(super) mod tests {
         let session = Session::new(Instant::ZERO, plan, session::Config::default(), Random::from_seed(1)).unwrap();
         let input = Input::open(source, session.rate()).unwrap();
         let (rtp, rtcp) = (Port::new(own.rtp).unwrap(), Port::new(own.rtcp).unwrap());
-        Parts { key: 1, session, rtp, rtcp, input, device: None, recorder: None, troubles: Vec::new() }
+        Parts { key: 1, session, rtp, rtcp, input, device: None, listener: None, recorder: None, troubles: Vec::new() }
     }
 
     #[test]
@@ -471,8 +457,8 @@ pub(super) mod tests {
                 let info = allocation_counter::measure(|| {
                     for _ in 0..25 {
                         now += Duration::from_millis(20);
-                        ours.tick(now, &clock, &mut batch, &mut outbox);
-                        theirs.tick(now, &clock, &mut batch, &mut outbox);
+                        ours.tick(now, now, &clock, &mut batch, &mut outbox);
+                        theirs.tick(now, now, &clock, &mut batch, &mut outbox);
                     }
                 });
                 // RTCP is built anew, every some seconds; the first spans fill what grows once.

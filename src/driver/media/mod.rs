@@ -11,6 +11,7 @@
 //! takes the events.
 
 mod call;
+mod closing;
 mod event;
 mod load;
 mod outbox;
@@ -22,7 +23,7 @@ pub use event::{Counters, Event, Failure, Finished, Trouble};
 pub use load::WorkerLoad;
 
 use super::clock::Clock;
-use crate::audio::{Device, Input, Recorder, Sink, Source, Wanted, WavError};
+use crate::audio::{Device, Input, Listener, Recorder, Sink, Source, Wanted, WavError};
 use crate::media::dtmf::{Digit, Way};
 use crate::media::plan::Plan;
 use crate::media::session::Unusable;
@@ -98,6 +99,11 @@ impl Io {
             output: if let Sink::Device(id) = &self.sink { Some(id.clone()) } else { None },
         };
         (wanted != Wanted::default()).then(|| Device::open(wanted, rate))
+    }
+
+    /// Opens the ear that it names, if any.
+    fn open_ear(&self) -> Option<Listener> {
+        if let Sink::Live(ear) = &self.sink { ear.open() } else { None }
     }
 }
 
@@ -204,6 +210,7 @@ impl MediaDriver {
         let rtp = Port::new(ports.rtp).map_err(StartError::Sockets)?;
         let rtcp = Port::new(ports.rtcp).map_err(StartError::Sockets)?;
         let device = io.open_device(rate);
+        let listener = io.open_ear();
         let mut troubles = Vec::new();
         if let Source::Tone(hz) = io.source
             && 2.0 * hz >= f64::from(rate)
@@ -213,7 +220,7 @@ impl MediaDriver {
         let recorder = io.record.and_then(|path| {
             Recorder::start(&path, rate).map_err(|error| troubles.push(Trouble::Recording(error))).ok()
         });
-        let parts = Parts { key, session, rtp, rtcp, input, device, recorder, troubles };
+        let parts = Parts { key, session, rtp, rtcp, input, device, listener, recorder, troubles };
         Ok(self.tell(key, Command::Start(Box::new(parts)))?)
     }
 
@@ -227,10 +234,11 @@ impl MediaDriver {
         let input = Input::with_music(&io.source, &io.music, rate)?;
         let device = io.open_device(rate);
         let mut troubles = Vec::new();
+        let listener = io.open_ear();
         let recorder = io.record.and_then(|path| {
             Recorder::start(&path, rate).map_err(|error| troubles.push(Trouble::Recording(error))).ok()
         });
-        Ok(self.tell(key, Command::Connect(key, Box::new(Ends { input, device, recorder, troubles })))?)
+        Ok(self.tell(key, Command::Connect(key, Box::new(Ends { input, device, listener, recorder, troubles })))?)
     }
 
     /// Follows a renegotiation of the call `key`. A plan that cannot be followed is told by [`Event::Failed`].

@@ -1,7 +1,8 @@
 //! One media thread: it owns its calls outright and paces them on an absolute schedule.
 
 use super::super::clock::Clock;
-use super::call::{Call, Closing, Ends, Parts};
+use super::call::{Call, Ends, Parts};
+use super::closing::Closing;
 use super::event::{Event, Failure, Finished};
 use super::load::Load;
 use super::outbox::Outbox;

@@ -1,0 +1,28 @@
+//! `sidetone bench`: the instruments, each with a file of its own.
+
+use super::Exit;
+use super::impair::{self, ImpairArguments};
+use super::latency::{self, LatencyArguments};
+use super::report::Reporter;
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Args)]
+pub(super) struct BenchArguments {
+    #[command(subcommand)]
+    verb: BenchVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchVerb {
+    /// Relays UDP through a network that loses, delays, reorders and repeats packets, and tells what it did to each
+    Impair(Box<ImpairArguments>),
+    /// Calls whoever echoes and measures the latency of media from mouth to ear and back, and where the time goes
+    Latency(Box<LatencyArguments>),
+}
+
+pub(super) async fn run(verb: BenchArguments, reporter: Reporter) -> Exit {
+    match verb.verb {
+        BenchVerb::Impair(verb) => impair::run(verb, reporter).await,
+        BenchVerb::Latency(verb) => latency::run(*verb, reporter).await,
+    }
+}
