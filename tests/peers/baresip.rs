@@ -28,6 +28,8 @@ pub struct Options<'a> {
     pub media_encryption: Option<&'a str>,
     /// The fixture that it plays.
     pub plays: &'a str,
+    /// Plays what it hears in place of the fixture.
+    pub echoes: bool,
     /// At this rate: that of the codec, since baresip's own resampler lets the upper half of the band alias.
     pub rate: u32,
 }
@@ -43,6 +45,7 @@ impl Default for Options<'_> {
             codecs: "pcmu/8000/1",
             media_encryption: None,
             plays: "answerer.wav",
+            echoes: false,
             rate: 8_000,
         }
     }
@@ -50,6 +53,8 @@ impl Default for Options<'_> {
 
 /// A running baresip.
 pub struct Baresip {
+    address: SocketAddr,
+    user: String,
     control: TcpStream,
     peer: Peer,
     directory: tempfile::TempDir,
@@ -73,11 +78,16 @@ impl Baresip {
             stream.is_some()
         });
         assert!(up, "baresip opened no control port:\n{}", peer.log());
-        let mut baresip = Self { control: stream.unwrap(), peer, directory };
+        let mut baresip = Self { address, user: options.user.to_owned(), control: stream.unwrap(), peer, directory };
         if options.registrar.is_some() {
             baresip.peer.wait_for("200 OK", Duration::from_secs(10));
         }
         baresip
+    }
+
+    /// The URI that calls it.
+    pub fn uri(&self) -> String {
+        format!("sip:{}@{}", self.user, self.address)
     }
 
     /// Runs one command of its menu (`dial sip:…`, `hangup`).
@@ -122,17 +132,23 @@ fn config(ip: IpAddr, sip: SocketAddr, control: SocketAddr, directory: &Path, op
     .into_iter()
     .find(|path| Path::new(path).is_dir())
     .unwrap_or("/usr/lib/baresip/modules");
+    let audio = if options.echoes {
+        "audio_player aubridge,echo\naudio_source aubridge,echo".to_owned()
+    } else {
+        format!("audio_player aubridge,none\naudio_source aufile,{}/source.wav", directory.display())
+    };
     let loaded = ["g711", "g722", "opus", "aufile", "aubridge", "sndfile", "srtp", "account", "menu", "ctrl_tcp"]
         .map(|module| format!("module {module}.so\n"))
         .concat();
     let certificate =
         options.certificate.as_ref().map(|path| format!("sip_certificate {}\n", path.display())).unwrap_or_default();
     format!(
-        "{certificate}poll_method epoll\nsip_listen {sip}\ncall_max_calls 16\naudio_player aubridge,none\naudio_source aufile,{directory}/source.wav\n\
-         audio_alert aubridge,silent\nausrc_srate {rate}\nauplay_srate 48000\nausrc_channels 1\nauplay_channels 1\n\
+        "{certificate}poll_method epoll\nsip_listen {sip}\ncall_max_calls 16\n{audio}\n\
+         audio_alert aubridge,silent\nausrc_srate {rate}\nauplay_srate {play_rate}\nausrc_channels 1\nauplay_channels 1\n\
          audio_level no\nrtp_ports 20000-40000\nrtcp_mux no\njitter_buffer_delay 5-10\nrtp_stats yes\nmodule_path {modules}\n{loaded}\
          ctrl_tcp_listen {control}\nsnd_path {directory}\nnet_interface {ip}\nopus_bitrate 32000\nopus_inbandfec yes\n",
         rate = options.rate,
+        play_rate = if options.echoes { options.rate } else { 48_000 },
         directory = directory.display(),
     )
 }

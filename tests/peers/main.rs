@@ -15,6 +15,7 @@ mod flows;
 mod hold;
 mod inbound;
 mod kamailio;
+mod latency;
 mod outbound;
 mod process;
 #[path = "../shared/program.rs"]
