@@ -107,7 +107,8 @@ impl FarEnd {
                 // Whoever asked may have given up.
                 let heard = listener.is_some_and(|listener| listener.send(hearing).is_ok());
                 let sink = if heard { Sink::Live(ear) } else { Sink::Null };
-                if let Err(error) = answering.answer(event.call, Io { source: Source::Echo, sink, record: None }).await
+                if let Err(error) =
+                    answering.answer(event.call, Io { source: Source::Echo, sink, ..Io::default() }).await
                 {
                     tracing::debug!(%error, "a call could not be answered");
                 }

@@ -23,7 +23,7 @@ const MEMORY: f64 = 1.0;
 
 /// What the listener should do, told from outside.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wish(Arc<AtomicU8>);
+pub(in crate::bench) struct Wish(Arc<AtomicU8>);
 
 /// What a [`Wish`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
@@ -35,12 +35,12 @@ enum Stage {
 
 impl Wish {
     /// Say markers.
-    pub(super) fn begin(&self) {
+    pub(in crate::bench) fn begin(&self) {
         self.0.store(Stage::Markers as u8, Ordering::Relaxed);
     }
 
     /// Say no more, wait for what is on its way, then end.
-    pub(super) fn end(&self) {
+    pub(in crate::bench) fn end(&self) {
         self.0.store(Stage::LastEchoes as u8, Ordering::Relaxed);
     }
 
@@ -54,29 +54,29 @@ impl Wish {
 }
 
 /// The ends of a call, and how to use them.
-pub(super) struct Means {
-    pub(super) voice: Voice,
-    pub(super) hearing: Hearing,
+pub(in crate::bench) struct Means {
+    pub(in crate::bench) voice: Voice,
+    pub(in crate::bench) hearing: Hearing,
     /// What the far end hears, once it has answered, if it is one of ours; and how its clock stands to ours, seconds.
-    pub(super) far: Option<(Receiver<Hearing>, f64)>,
-    pub(super) interval: Duration,
-    pub(super) longest: Duration,
-    pub(super) random: Random,
-    pub(super) wish: Wish,
+    pub(in crate::bench) far: Option<(Receiver<Hearing>, f64)>,
+    pub(in crate::bench) interval: Duration,
+    pub(in crate::bench) longest: Duration,
+    pub(in crate::bench) random: Random,
+    pub(in crate::bench) wish: Wish,
 }
 
 /// Everything that was heard.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
-    pub(super) probes: Vec<Probe>,
+pub(in crate::bench) struct Heard {
+    pub(in crate::bench) probes: Vec<Probe>,
     /// How late each tick was, seconds.
-    pub(super) late: Vec<f64>,
+    pub(in crate::bench) late: Vec<f64>,
     /// Ticks that this thread was too slow for.
-    pub(super) missed: u64,
+    pub(in crate::bench) missed: u64,
 }
 
 /// Runs until it is told to end and nothing is on its way, or the call is over. Tells each probe when it is known.
-pub(super) fn run(means: Means, mut known: impl FnMut(&Probe)) -> Heard {
+pub(in crate::bench) fn run(means: Means, mut known: impl FnMut(&Probe)) -> Heard {
     let Means { mut voice, mut hearing, far, interval, longest, mut random, wish } = means;
     let (seed, mut chance) = (random.u64(), random);
     let (mut samples, mut heard) = (Vec::new(), Heard::default());

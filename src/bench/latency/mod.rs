@@ -11,7 +11,7 @@
 
 mod far_end;
 mod finder;
-mod listen;
+pub(in crate::bench) mod listen;
 mod prober;
 mod result;
 
@@ -108,7 +108,7 @@ pub async fn measure(
         random: Random::from_entropy(entropy()?),
         wish: wish.clone(),
     };
-    let io = Io { source: Source::Live(mouth), sink: Sink::Live(ear), record: None };
+    let io = Io { source: Source::Live(mouth), sink: Sink::Live(ear), ..Io::default() };
     let call = phone.dial(dial, io).await?;
     let mut listening = tokio::task::spawn_blocking(move || listen::run(means, known));
     let (mut heard, mut record, mut answered, mut network) = (None, None, None, Vec::new());
