@@ -10,9 +10,10 @@ use std::time::Duration;
 /// How long a connection waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Attempts at the migrations: of several processes that find a new database at once, all but one lose a race in each
-/// attempt, and find the work done in the next.
-const MIGRATION_ATTEMPTS: usize = 5;
+/// Attempts at the migrations. Of several processes that find a new database at once all but one lose a race in an
+/// attempt; each that is lost means that another process has committed one step: the journal mode, the table of
+/// migrations, all migrations.
+const MIGRATION_ATTEMPTS: usize = 10;
 
 mod embedded {
     refinery::embed_migrations!("src/store/migrations");
@@ -106,9 +107,12 @@ fn prepare(connection: &Connection, max_bytes: Option<u64>) -> rusqlite::Result<
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    // In one transaction with their rows in the table of migrations: who comes in between, or after a crash, would find
+    // tables that nobody has noted, and fail on them.
+    let runner = embedded::migrations::runner().set_grouped(true);
     let mut attempt = 1;
     loop {
-        match embedded::migrations::runner().run(connection) {
+        match runner.run(connection) {
             Ok(report) => {
                 for migration in report.applied_migrations() {
                     tracing::info!(database = %path.display(), %migration, "migrated");
@@ -120,5 +124,77 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
                 return Err(StoreError::Migration { path: path.into(), source: Box::new(source) });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// A migration and its row in the table of migrations are one commit: nobody ever sees one without the other, so nobody
+    /// tries to make tables that are there already.
+    #[test]
+    fn a_migration_is_never_seen_half_done() {
+        for _ in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("calls.db");
+            let done = std::sync::atomic::AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                let watcher = scope.spawn(|| {
+                    let mut looked = 0_u32;
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        let Ok(connection) = super::read(&path) else { continue };
+                        // One statement sees one state of the database.
+                        let half = "SELECT (SELECT count(*) FROM sqlite_schema WHERE name = 'process'), \
+                            (SELECT count(*) FROM refinery_schema_history)";
+                        while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                            let seen = connection
+                                .query_row(half, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
+                            // Without that table there is nothing yet.
+                            let Ok((tables, rows)) = seen else { continue };
+                            assert_eq!(tables > 0, rows > 0, "a migration is seen half done");
+                            looked += 1;
+                        }
+                    }
+                    looked
+                });
+                drop(super::write(&path, None).unwrap());
+                done.store(true, std::sync::atomic::Ordering::Relaxed);
+                watcher.join().unwrap();
+            });
+        }
+    }
+
+    /// Another process is in the middle of the migration: it is waited for, and nothing is done twice.
+    #[test]
+    fn a_migration_in_progress_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let (ready, path) = (directory.path().join("ready.db"), directory.path().join("calls.db"));
+        drop(super::write(&ready, None).unwrap());
+        let note: (i32, String, String, String) = rusqlite::Connection::open(&ready)
+            .unwrap()
+            .query_row("SELECT version, name, applied_on, checksum FROM refinery_schema_history", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })
+            .unwrap();
+        let mut other = rusqlite::Connection::open(&path).unwrap();
+        other.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
+        let work = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+        work.execute_batch(include_str!("migrations/V1__calls.sql")).unwrap();
+        work.execute_batch(
+            "CREATE TABLE refinery_schema_history (version INT4 PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), \
+             checksum VARCHAR(255))",
+        )
+        .unwrap();
+        work.execute("INSERT INTO refinery_schema_history VALUES (?1, ?2, ?3, ?4)", note).unwrap();
+        std::thread::scope(|scope| {
+            let (begun, started) = std::sync::mpsc::channel();
+            let path = &path;
+            let migrating = scope.spawn(move || {
+                begun.send(()).unwrap();
+                super::write(path, None).map(drop)
+            });
+            started.recv().unwrap();
+            work.commit().unwrap();
+            migrating.join().unwrap().unwrap();
+        });
     }
 }
