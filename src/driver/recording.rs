@@ -7,7 +7,7 @@ use crate::media::rtcp;
 use crate::media::session::Component;
 use crate::sip::registration::State;
 use crate::time::Instant;
-use crate::trace::{Note, Recorder};
+use crate::trace::{Datagram, Note, Recorder};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
@@ -49,7 +49,15 @@ pub(super) fn media(event: &Event) -> Option<Note> {
         Event::DtmfSent { digit, .. } => {
             Note::new("dtmf-sent", format!("DTMF {digit} sent"), json!({"digit": digit.to_string()}))
         }
-        Event::Report { sent, report, .. } => rtcp_report(*sent, report),
+        Event::Report { sent, report, octets, local, remote, .. } => {
+            let note = rtcp_report(*sent, report);
+            match *local {
+                Some(local) => {
+                    note.with_packet(Datagram { sent: *sent, local, remote: *remote, bytes: octets.clone() })
+                }
+                None => note,
+            }
+        }
         Event::RemoteBye { .. } => Note::new("remote-bye", "the far end ended its stream by RTCP", Value::Null),
         Event::Trouble { trouble, .. } => Note::new("trouble", trouble.to_string(), Value::Null),
         Event::Failed { reason, .. } => Note::new("failed", reason.to_string(), Value::Null),

@@ -24,6 +24,8 @@ pub enum Subject {
     Call(String),
     /// The registration of this address of record.
     Registration(String),
+    /// What belongs to no call and no registration: OPTIONS, MESSAGE, NOTIFY, strangers that were refused.
+    Outside,
 }
 
 impl Subject {
@@ -32,9 +34,13 @@ impl Subject {
         match self {
             Subject::Call(id) => id.clone(),
             Subject::Registration(aor) => format!("registration:{aor}"),
+            Subject::Outside => OUTSIDE.to_owned(),
         }
     }
 }
+
+/// What [`Subject::Outside`] is called.
+pub(super) const OUTSIDE: &str = "outside";
 
 /// The form of the files that are written.
 pub(super) const VERSION: u32 = 1;
@@ -129,6 +135,30 @@ pub struct Note {
     /// For programs.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub fields: Map<String, Value>,
+    /// The RTCP packet that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet: Option<Datagram>,
+}
+
+/// An RTCP packet, decrypted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Datagram {
+    /// We sent it.
+    pub sent: bool,
+    /// Our address.
+    pub local: SocketAddr,
+    /// The far end's.
+    pub remote: SocketAddr,
+    /// The octets.
+    #[serde(with = "octets")]
+    pub bytes: Bytes,
+}
+
+impl Datagram {
+    /// Where it came from and where it went.
+    pub fn ends(&self) -> (SocketAddr, SocketAddr) {
+        if self.sent { (self.local, self.remote) } else { (self.remote, self.local) }
+    }
 }
 
 impl Note {
@@ -138,7 +168,12 @@ impl Note {
             Value::Object(fields) => fields,
             _ => Map::new(),
         };
-        Self { topic: topic.into(), text: text.into(), fields }
+        Self { topic: topic.into(), text: text.into(), fields, packet: None }
+    }
+
+    /// The same with the packet that it is about.
+    pub fn with_packet(self, packet: Datagram) -> Self {
+        Self { packet: Some(packet), ..self }
     }
 
     /// A field as text.
@@ -155,7 +190,10 @@ impl Entry {
         PLACE
             + match &self.what {
                 What::Message(sighting) => sighting.bytes.len(),
-                What::Media(note) => note.text.len() + note.fields.len() * 64,
+                What::Media(note) => {
+                    let packet = note.packet.as_ref().map_or(0, |packet| packet.bytes.len());
+                    note.text.len() + note.fields.len() * 64 + packet
+                }
             }
     }
 }
@@ -244,7 +282,9 @@ mod tests {
             let line = serde_json::to_string(&entry).unwrap();
             assert_eq!(serde_json::from_str::<Entry>(&line).unwrap(), entry, "{line}");
         }
-        let note = Note::new("started", "opus", serde_json::json!({"remote": "192.0.2.1:4000"}));
+        let report =
+            Datagram { sent: false, local: ends.0, remote: ends.1, bytes: Bytes::from_static(&[0x81, 200, 0, 1]) };
+        let note = Note::new("rtcp-received", "SR", serde_json::json!({"ssrc": 7})).with_packet(report);
         let entry = Entry { at: Timestamp::UNIX_EPOCH, what: What::Media(note) };
         let line = serde_json::to_string(&entry).unwrap();
         assert_eq!(serde_json::from_str::<Entry>(&line).unwrap(), entry, "{line}");

@@ -1,6 +1,6 @@
 //! The thread that writes traces, so that nobody waits for the disk.
 
-use super::entry::{Entry, Subject, Trace, What};
+use super::entry::{Entry, OUTSIDE, Subject, Trace, What};
 use super::options::Limits;
 use super::redact::redact;
 use std::fs;
@@ -128,9 +128,13 @@ impl Writer {
         let (mut calls, mut registrations, mut octets) = (0, 0, 0);
         for (_, length, path) in files {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            octets += length;
+            // There is one, and it is bounded by itself.
+            if path.file_stem().is_some_and(|stem| stem == OUTSIDE) {
+                continue;
+            }
             let count = if name.starts_with(REGISTRATION) { &mut registrations } else { &mut calls };
             *count += 1;
-            octets += length;
             if *count > self.limits.kept || octets > self.limits.kept_octets {
                 // Another process may have been faster.
                 let _ = fs::remove_file(path);
@@ -164,8 +168,9 @@ pub(super) fn hide(entry: &mut Entry) {
 /// The name of the file of a subject; of any two subjects the names differ.
 pub(super) fn file_name(subject: &Subject) -> String {
     let (prefix, text) = match subject {
-        Subject::Call(id) => ("", id),
-        Subject::Registration(aor) => (REGISTRATION, aor),
+        Subject::Call(id) => ("", id.as_str()),
+        Subject::Registration(aor) => (REGISTRATION, aor.as_str()),
+        Subject::Outside => ("", OUTSIDE),
     };
     let mut name = prefix.to_owned();
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_@.".contains(character);

@@ -24,8 +24,9 @@ pub mod redact;
 mod ring;
 mod shelf;
 mod story;
+mod strays;
 
-pub use entry::{Dropped, Entry, Head, Note, Sighting, Subject, Trace, What};
+pub use entry::{Datagram, Dropped, Entry, Head, Note, Sighting, Subject, Trace, What};
 pub use keeper::Keeper;
 pub use options::{Collector, Limits, Options, directory_of};
 pub use recorder::{Recorder, Sizes};

@@ -6,16 +6,14 @@ use super::identity::Identity;
 use super::keeper::Keeper;
 use super::options::{Limits, Options};
 use super::ring::Ring;
+use super::strays::Strays;
 use crate::call::record::{Record, Status};
 use crate::call::{CallId, Event, Moment};
 use crate::sip::hop::Hop;
 use crate::time::{Duration, Instant, Wall};
 use bytes::Bytes;
 use jiff::Timestamp;
-use std::collections::{BTreeSet, HashMap, VecDeque};
-
-/// Dialogs that no call or registration of ours has claimed (yet): an INVITE is claimed within the turn that it came in.
-const STRAYS: usize = 32;
+use std::collections::{BTreeSet, HashMap};
 
 /// Call-IDs of one call: its own, and those that it took over.
 const CALL_IDS: usize = 8;
@@ -25,6 +23,9 @@ const LINGER: Duration = Duration::from_secs(32);
 
 /// How often the file of a registration that only refreshes is brought up to date.
 const REFRESHED: Duration = Duration::from_secs(60);
+
+/// How often the file of what belongs to nobody is brought up to date at most.
+const OUTSIDE_REFRESHED: Duration = Duration::from_secs(10);
 
 /// Records one phone; owned by the task that drives it. Nothing here waits or locks.
 #[derive(Debug)]
@@ -36,7 +37,8 @@ pub struct Recorder {
     owners: HashMap<String, Owner>,
     calls: HashMap<CallId, Recording>,
     registrations: HashMap<String, Recording>,
-    strays: VecDeque<(String, Ring)>,
+    strays: Strays,
+    outside: Option<Recording>,
     due: BTreeSet<(Instant, Owner)>,
     octets: usize,
     missed: u64,
@@ -62,6 +64,7 @@ pub struct Sizes {
 enum Owner {
     Call(CallId),
     Registration(String),
+    Outside,
 }
 
 /// What is recorded of one call or registration.
@@ -97,7 +100,8 @@ impl Recorder {
             owners: HashMap::new(),
             calls: HashMap::new(),
             registrations: HashMap::new(),
-            strays: VecDeque::new(),
+            strays: Strays::new(),
+            outside: None,
             due: BTreeSet::new(),
             octets: 0,
             missed: 0,
@@ -142,7 +146,7 @@ impl Recorder {
                 self.owners.insert(identity.call_id.to_owned(), owner.clone());
                 self.put(&owner, entry);
             }
-            None => self.put_stray(identity.call_id, entry),
+            None => self.put_stray(now, identity.call_id, entry),
         }
     }
 
@@ -160,10 +164,7 @@ impl Recorder {
         {
             recording.call_ids.push(call_id.to_owned());
             self.owners.insert(call_id.to_owned(), Owner::Call(event.call));
-            if let Some(at) = self.strays.iter().position(|(known, _)| known == call_id)
-                && let Some((_, ring)) = self.strays.remove(at)
-            {
-                // It was recorded before anybody knew whose it is.
+            if let Some(ring) = self.strays.claim(call_id) {
                 recording.ring = ring;
             }
         }
@@ -213,11 +214,14 @@ impl Recorder {
 
     /// When [`Recorder::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
+        self.due.first().map(|(at, _)| *at).into_iter().chain(self.strays.next()).min()
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(ring) = self.strays.give_up(now) {
+            self.put_outside(now, &ring);
+        }
         while let Some((at, owner)) = self.due.first().cloned() {
             if at > now {
                 return;
@@ -237,10 +241,14 @@ impl Recorder {
 
     /// Hands everything on and waits until it is on disk; blocks.
     pub fn close(mut self) {
+        while let Some(ring) = self.strays.give_up_any() {
+            self.put_outside(Instant::ZERO, &ring);
+        }
         let rest: Vec<Trace> = self
             .calls
             .values_mut()
             .chain(self.registrations.values_mut())
+            .chain(&mut self.outside)
             .filter(|recording| recording.fresh)
             .map(Recording::trace)
             .collect();
@@ -256,6 +264,7 @@ impl Recorder {
         match owner {
             Owner::Call(call) => self.calls.get_mut(call),
             Owner::Registration(aor) => self.registrations.get_mut(aor),
+            Owner::Outside => self.outside.as_mut(),
         }
     }
 
@@ -276,26 +285,34 @@ impl Recorder {
         }
     }
 
-    fn put_stray(&mut self, call_id: &str, entry: Entry) {
+    fn put_stray(&mut self, now: Instant, call_id: &str, entry: Entry) {
         if self.octets + entry.octets() > self.limits.total_octets {
             self.missed += 1;
             return;
         }
-        let at = match self.strays.iter().position(|(known, _)| known == call_id) {
-            Some(at) => at,
-            None => {
-                if self.strays.len() == STRAYS
-                    && let Some((_, oldest)) = self.strays.pop_front()
-                {
-                    self.octets -= oldest.octets();
-                }
-                self.strays.push_back((call_id.to_owned(), Ring::default()));
-                self.strays.len() - 1
+        let (grown, gone) = self.strays.put(now, call_id, entry, &self.limits);
+        self.octets = self.octets.saturating_add_signed(grown);
+        if let Some(ring) = gone {
+            self.put_outside(now, &ring);
+        }
+    }
+
+    /// A dialog belongs to nobody.
+    fn put_outside(&mut self, now: Instant, ring: &Ring) {
+        self.octets -= ring.octets().min(self.octets);
+        let nobody = || Recording::new(Subject::Outside, String::new(), String::new());
+        let outside = self.outside.get_or_insert_with(nobody);
+        outside.fresh = true;
+        if outside.due.is_none() {
+            outside.due = Some(now + OUTSIDE_REFRESHED);
+            self.due.insert((now + OUTSIDE_REFRESHED, Owner::Outside));
+        }
+        for entry in ring.entries() {
+            if self.strays.allows(now) {
+                self.put(&Owner::Outside, entry);
+            } else if let Some(outside) = &mut self.outside {
+                outside.ring.miss(&entry);
             }
-        };
-        if let Some((_, ring)) = self.strays.get_mut(at) {
-            let grown = ring.push(entry, self.limits.entries, self.limits.octets);
-            self.octets = self.octets.saturating_add_signed(grown);
         }
     }
 
@@ -371,7 +388,9 @@ impl Recording {
 
     /// Everything so far.
     fn trace(&mut self) -> Trace {
-        let entries = self.ring.entries();
+        let mut entries = self.ring.entries();
+        // Dialogs of nobody come one after the other.
+        entries.sort_by_key(|entry| entry.at);
         let mut head = self.head.clone();
         let at = |entry: Option<&Entry>| -> Option<Timestamp> { entry.map(|entry| entry.at) };
         (head.began, head.until) = (at(entries.first()), at(entries.last()));
@@ -446,8 +465,32 @@ mod tests {
             recorder.message(Instant::ZERO, true, &hop(), &message("REGISTER", &format!("reg-{number}")));
         }
         let sizes = recorder.sizes();
-        assert!(sizes.strays <= STRAYS && sizes.octets <= 20_000 && sizes.registrations == 1, "{sizes:?}");
+        assert!(sizes.strays <= 32 && sizes.octets <= 20_000 && sizes.registrations == 1, "{sizes:?}");
         assert!(sizes.missed > 0 && recorder.owners.len() <= CALL_IDS, "{sizes:?}");
         recorder.close();
+    }
+
+    #[test]
+    fn what_belongs_to_nobody_is_kept_within_bounds() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut recorder = recorder(directory.path(), Limits::default());
+        let at = Instant::from_millis;
+        recorder.message(at(0), true, &hop(), &message("OPTIONS", "o1"));
+        recorder.message(at(9), false, &hop(), &message("OPTIONS", "o1"));
+        let due = recorder.poll_timeout().unwrap();
+        recorder.handle_timeout(due);
+        assert_eq!(recorder.sizes().strays, 0);
+        for number in 0..5_000 {
+            recorder.message(due, false, &hop(), &message("INVITE", &format!("scan-{number}")));
+        }
+        recorder.close();
+        let trace = Shelf::new(directory.path()).find(&Which::Outside, false).unwrap();
+        assert_eq!(
+            (trace.head.messages, trace.head.dropped.messages),
+            (100, 4_902),
+            "a burst, and the rest is counted"
+        );
+        let own: Vec<_> = trace.messages().take(2).map(|(_, sighting)| sighting.sent).collect();
+        assert_eq!(own, [true, false], "in the order of their times");
     }
 }

@@ -1,6 +1,6 @@
 //! The traces on disk, for whoever wants to read them.
 
-use super::entry::{Entry, Head, Subject, Trace};
+use super::entry::{Entry, Head, OUTSIDE, Subject, Trace};
 use super::keeper::{SUFFIX, hide};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -16,6 +16,8 @@ pub enum Which {
     Call(String),
     /// The registration of an account, by its address of record or the user part of it.
     Registration(String),
+    /// What belongs to no call and no registration.
+    Outside,
 }
 
 impl FromStr for Which {
@@ -25,6 +27,7 @@ impl FromStr for Which {
         Ok(match text.strip_prefix("registration:") {
             Some(account) => Which::Registration(account.to_owned()),
             None if text == "last" => Which::Last,
+            None if text == OUTSIDE => Which::Outside,
             None => Which::Call(text.to_owned()),
         })
     }
@@ -86,14 +89,18 @@ impl Shelf {
         Self { directory: directory.to_owned() }
     }
 
-    /// All of them, newest first, registrations at the end. Files that are none, or of a later version, are left out.
+    /// All of them, newest first, registrations and what belongs to nobody at the end. Files that are none, or of a later version, are left out.
     ///
     /// # Errors
     /// [`ShelfError::Read`] when the directory is there and cannot be read.
     pub fn list(&self) -> Result<Vec<Head>, ShelfError> {
         let mut heads: Vec<Head> = self.paths()?.iter().filter_map(|path| head(path).ok()).collect();
-        let is_call = |head: &Head| matches!(head.subject, Subject::Call(_));
-        heads.sort_by(|one, two| is_call(two).cmp(&is_call(one)).then(two.began.cmp(&one.began)));
+        let place = |head: &Head| match head.subject {
+            Subject::Call(_) => 0,
+            Subject::Registration(_) => 1,
+            Subject::Outside => 2,
+        };
+        heads.sort_by(|one, two| place(one).cmp(&place(two)).then(two.began.cmp(&one.began)));
         Ok(heads)
     }
 
@@ -113,7 +120,7 @@ impl Shelf {
                 let begins = |id: &str| !prefix.is_empty() && id.starts_with(prefix.as_str());
                 by(&heads, &same, &begins, |subject| match subject {
                     Subject::Call(id) => Some(id),
-                    Subject::Registration(_) => None,
+                    Subject::Registration(_) | Subject::Outside => None,
                 })
             }
             Which::Registration(account) => {
@@ -123,14 +130,16 @@ impl Shelf {
                 };
                 by(&heads, &same, &begins, |subject| match subject {
                     Subject::Registration(aor) => Some(aor),
-                    Subject::Call(_) => None,
+                    Subject::Call(_) | Subject::Outside => None,
                 })
             }
+            Which::Outside => heads.iter().filter(|head| head.subject == Subject::Outside).collect(),
         };
         let wanted = match which {
             Which::Last => "any call".to_owned(),
             Which::Call(prefix) => format!("the call {prefix}"),
             Which::Registration(account) => format!("the registration of {account}"),
+            Which::Outside => "messages outside of calls and registrations".to_owned(),
         };
         let head = match found.as_slice() {
             [] => return Err(ShelfError::Unknown { wanted }),

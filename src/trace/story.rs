@@ -11,6 +11,7 @@ pub fn summary(head: &Head) -> String {
             format!("call {id}: {direction}, {} to {}, {}", head.from, head.to, head.outcome)
         }
         Subject::Registration(aor) => format!("registration of {aor} at {}: {}", head.to, head.outcome),
+        Subject::Outside => "messages of no call and no registration".to_owned(),
     };
     if let Some(explanation) = &head.explanation {
         text += &format!("\n{explanation}");
@@ -39,7 +40,13 @@ pub fn describe(entry: &Entry) -> String {
             }
             lines
         }
-        What::Media(note) => harmless(&format!("{at} media {}: {}", note.topic, note.text)),
+        What::Media(note) => {
+            let way = note.packet.as_ref().map(|packet| {
+                let (from, to) = packet.ends();
+                format!(" ({} octets, {from} -> {to})", packet.bytes.len())
+            });
+            harmless(&format!("{at} media {}: {}{}", note.topic, note.text, way.unwrap_or_default()))
+        }
     }
 }
 

@@ -77,11 +77,18 @@ fn a_call_leaves_a_trace_that_is_listed_shown_drawn_and_exported() {
         assert_eq!(exported.code, 0, "{exported:?}");
         let fields = ["_ws.col.Protocol", "sip.Method", "sip.Status-Code", "sip.CSeq.method", "frame.comment"];
         let Some(rows) = tshark(&capture, &[], &fields) else { return };
-        assert!(rows.iter().all(|row| row[0].starts_with("SIP")), "{rows:?}");
+        let (rows, reports): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row[0].starts_with("SIP"));
         let story: Vec<String> =
             rows.iter().map(|row| if row[1].is_empty() { row[2].clone() } else { row[1].clone() }).collect();
         assert_eq!(story, ["INVITE", "407", "ACK", "INVITE", "180", "200", "ACK", "BYE", "200"], "over {transport}");
         assert!(rows[0][4].contains("sent over"), "{rows:?}");
+        // The reports themselves, decrypted: with the sources and what they say of each other.
+        assert!(!reports.is_empty() && reports.iter().all(|row| row[0] == "RTCP"), "{reports:?}");
+        let fields = ["rtcp.pt", "rtcp.sdes.text", "rtcp.sender.packetcount", "ip.src", "frame.comment"];
+        let rtcp = tshark(&capture, &["-Y", "rtcp"], &fields).unwrap();
+        assert_eq!(rtcp.len(), reports.len());
+        assert!(rtcp.iter().all(|row| row[0].starts_with("200") || row[0].starts_with("201")), "{rtcp:?}");
+        assert!(rtcp.iter().any(|row| row[4].contains("sent from 127.0.0.1:")), "{rtcp:?}");
         let damaged = [
             "-Y",
             "_ws.expert.severity == error || _ws.malformed || ip.checksum.status == 0 || \
@@ -211,7 +218,7 @@ fn an_encrypted_call_is_recorded_decrypted() {
     let capture = ours.path("tls.pcapng");
     assert_eq!(ours.run(&["trace", "export", "last", "--pcapng", capture.to_str().unwrap()]).code, 0);
     let Some(rows) = tshark(&capture, &[], &["_ws.col.Protocol", "tcp.dstport", "frame.comment"]) else { return };
-    assert!(rows.len() >= 5 && rows.iter().all(|row| row[0].starts_with("SIP")), "{rows:?}");
+    assert!(rows.len() >= 5 && rows.iter().all(|row| row[0].starts_with("SIP") || row[0] == "RTCP"), "{rows:?}");
     assert!(rows[0][1] == "5060" && rows[0][2].contains("sent over TLS"), "{rows:?}");
 }
 
@@ -236,7 +243,9 @@ fn a_collector_gets_every_message_without_secrets() {
     collector.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     let address = collector.local_addr().unwrap();
     let home = Home::new();
-    call(&home, &["--hep", &address.to_string(), "--hep-id", "2026", "--srtp", "required", "--no-trace"]);
+    // With one codec and by UDP every message fits a datagram (RFC 3261 section 18.1.1).
+    let flags = ["--srtp", "required", "--codec", "pcmu", "--transport", "udp", "--no-trace"];
+    call(&home, &[&["--hep", &address.to_string(), "--hep-id", "2026"], &flags[..]].concat());
     let mut buffer = vec![0; 65_535];
     let mut packets = Vec::new();
     while let Ok(length) = collector.recv(&mut buffer) {
@@ -247,8 +256,7 @@ fn a_collector_gets_every_message_without_secrets() {
         let chunks = chunks(packet);
         let value = |kind: u16| chunks.iter().find(|(found, _)| *found == kind).map(|(_, value)| value.as_slice());
         assert_eq!((value(1), value(11)), (Some(&[2][..]), Some(&[1][..])));
-        // A large INVITE goes by TCP (RFC 3261 section 18.1.1).
-        assert!(matches!(value(2), Some([17] | [6])), "{chunks:?}");
+        assert_eq!(value(2), Some(&[17][..]), "{chunks:?}");
         assert_eq!(value(12), Some(&2026_u32.to_be_bytes()[..]));
         assert_eq!((value(3), value(4)), (Some(&[127, 0, 0, 1][..]), Some(&[127, 0, 0, 1][..])));
         let text = String::from_utf8(value(15).unwrap().to_vec()).unwrap();
@@ -266,4 +274,47 @@ fn a_collector_gets_every_message_without_secrets() {
         assert!(story.iter().any(|first| first.starts_with(wanted)), "{wanted}: {story:?}");
     }
     assert!(!home.path("calls.traces").exists());
+}
+
+#[test]
+fn what_belongs_to_no_call_is_kept_too() {
+    let (domain, home) = (Domain::start(), Home::new());
+    // A text to somebody who is not there, and pings.
+    let aor = domain.aor("ann");
+    let sent = home.run(&["message", "nobody", "hello", "--aor", &aor]);
+    assert_eq!(sent.code, 3, "{sent:?}");
+    let listed = home.run(&["trace", "list"]);
+    assert!(listed.out.contains("  outside  ") && listed.out.contains("registration:"), "{}", listed.out);
+    let shown = home.run(&["trace", "show", "outside"]).out;
+    assert!(shown.contains("MESSAGE sip:nobody@") && shown.contains("SIP/2.0 404"), "{shown}");
+    assert!(home.run(&["trace", "ladder", "outside"]).out.contains("404 Not Found (MESSAGE)"));
+    let capture = home.path("outside.pcapng");
+    let exported = home.run(&["trace", "export", "outside", "--pcapng", capture.to_str().unwrap()]);
+    assert_eq!(exported.code, 0, "{exported:?}");
+    let Some(rows) = tshark(&capture, &[], &["sip.Method", "sip.Status-Code"]) else { return };
+    assert_eq!(rows[0][0], "MESSAGE", "{rows:?}");
+    let none = Home::new().run(&["trace", "show", "outside"]);
+    assert!(none.code == 8 && none.err.contains("there are no traces"), "{none:?}");
+}
+
+#[test]
+fn the_file_says_what_is_recorded() {
+    let (domain, home, theirs) = (Domain::start(), Home::new(), Home::new());
+    let bob = domain.bob(&theirs, &["--max-calls", "3"]);
+    let config = home.text("config.toml");
+    let calls = |lines: &str, more: &[&str]| {
+        std::fs::write(&config, format!("[phone]\n{lines}")).unwrap();
+        let flags = [&["--config", &config, "--duration", "0.5"], more].concat();
+        let ann = domain.ann_calls(&home, &flags).finish();
+        assert_eq!(ann.code, 0, "{ann:?}");
+    };
+    calls("trace = false\n", &[]);
+    assert!(!home.path("calls.traces").exists(), "off");
+    calls("trace_entries = 4\n", &[]);
+    let first = home.run(&["trace", "list", "--json"]).objects().remove(0);
+    assert_eq!(first["messages"].as_u64().unwrap() + first["notes"].as_u64().unwrap(), 4, "{first}");
+    calls("trace_entries = 4\n", &["--trace-entries", "400"]);
+    let second = home.run(&["trace", "list", "--json"]).objects().remove(0);
+    assert!(second["messages"].as_u64().unwrap() > 5, "a flag over the file: {second}");
+    drop(bob);
 }

@@ -1,9 +1,5 @@
 //! `sidetone trace`: what the flight recorder kept of calls and registrations.
 
-mod flags;
-
-pub(super) use flags::TraceFlags;
-
 use super::{Exit, fail};
 use crate::store;
 use crate::trace::{Head, Shelf, ShelfError, Subject, Trace, Which, describe, directory_of, ladder, pcapng, summary};
@@ -47,7 +43,7 @@ enum TraceVerb {
 
 #[derive(Debug, Args)]
 struct Wanted {
-    /// The id of a call or the beginning of it, last, or registration:ACCOUNT
+    /// The id of a call or the beginning of it, last, registration:ACCOUNT, or outside for what belongs to neither
     #[arg(value_name = "CALL")]
     which: Which,
     /// With credentials and media keys, if they were recorded (--trace-secrets)
@@ -104,6 +100,7 @@ fn list(heads: &[Head], json: bool, out: &mut dyn Write) -> io::Result<()> {
         let line = match &head.subject {
             Subject::Call(_) => format!("{} -> {}  {}", head.from, head.to, head.outcome),
             Subject::Registration(_) => format!("{}  {}", head.to, head.outcome),
+            Subject::Outside => "of no call and no registration".to_owned(),
         };
         writeln!(out, "{began}  {}  {counts}  {}", head.subject.name(), crate::trace::harmless(&line))?;
     }

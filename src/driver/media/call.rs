@@ -177,7 +177,13 @@ impl Call {
                     Event::RemoteLearned { key, component, address }
                 }
                 session::Event::RemoteBye => Event::RemoteBye { key },
-                session::Event::Report { sent, report } => Event::Report { key, sent, report },
+                session::Event::Report { sent, report, octets, component, remote } => {
+                    let port = match component {
+                        Component::Rtp => &self.rtp,
+                        Component::Rtcp => &self.rtcp,
+                    };
+                    Event::Report { key, sent, report, octets, local: port.local(), remote }
+                }
                 session::Event::SourceChanged { .. } => continue,
             });
         }

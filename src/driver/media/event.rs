@@ -7,6 +7,7 @@ use crate::media::rtcp;
 use crate::media::session;
 use crate::media::session::Unusable;
 use crate::time::Duration;
+use bytes::Bytes;
 use std::net::SocketAddr;
 
 /// What happened in the media of the call `key`.
@@ -57,6 +58,12 @@ pub enum Event {
         sent: bool,
         /// What it says.
         report: rtcp::Summary,
+        /// The compound packet, as it is without SRTCP.
+        octets: Bytes,
+        /// Our address; `None` if the socket does not tell.
+        local: Option<SocketAddr>,
+        /// The far end's.
+        remote: SocketAddr,
     },
     /// The source came to its end; silence follows.
     SourceEnded {

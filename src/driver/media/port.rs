@@ -64,6 +64,11 @@ impl Port {
         let _ = registry.deregister(&mut self.socket);
     }
 
+    /// Where it is bound.
+    pub(super) fn local(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()
+    }
+
     /// May there be datagrams that the poll will not tell of?
     pub(super) fn may_hold_more(&self) -> bool {
         self.left_some || !self.watched

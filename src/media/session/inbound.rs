@@ -14,6 +14,7 @@ use crate::media::plan::{Codec, TelephoneEvent};
 use crate::media::receive::{Accepted, Begin, Verdict};
 use crate::media::sequence::ExtendedSeq;
 use crate::time::Instant;
+use bytes::Bytes;
 use std::net::SocketAddr;
 
 /// Comfort noise, static payload type (RFC 3389 section 4).
@@ -206,7 +207,8 @@ impl Session {
         }
         self.counters.rtcp_received += 1;
         if let Some(report) = heard.report {
-            self.tell(Event::Report { sent: false, report });
+            let octets = Bytes::copy_from_slice(bytes);
+            self.tell(Event::Report { sent: false, report, octets, component, remote: from });
         }
         if component == Component::Rtcp
             && let Some(address) = self.rtcp_from.confirm(now, from)

@@ -6,6 +6,7 @@ use crate::media::dtmf::{Pulse, Tick};
 use crate::media::packet::Header;
 use crate::media::plan::TelephoneEvent;
 use crate::time::{Duration, Instant};
+use bytes::Bytes;
 use std::ops::RangeInclusive;
 
 /// After so long without a packet from our RTP port an address translator may forget it (RFC 6263 section 7: Tr).
@@ -138,7 +139,8 @@ impl Session {
             }
         };
         if let Some(report) = self.rtcp.last().filter(|_| queued) {
-            self.tell(Event::Report { sent: true, report });
+            let octets = Bytes::copy_from_slice(&self.packet);
+            self.tell(Event::Report { sent: true, report, octets, component, remote: to });
         }
         let counter = if queued { &mut self.counters.rtcp_sent } else { &mut self.counters.not_sent };
         *counter += 1;

@@ -4,6 +4,7 @@ use crate::media::codec::{Unavailable, opus};
 use crate::media::dtmf::{Digit, Way};
 use crate::media::{jitter, rtcp, srtp};
 use crate::time::{Duration, Wall};
+use bytes::Bytes;
 use std::net::SocketAddr;
 
 /// Which of the two ports of a call; with rtcp-mux (RFC 5761) everything is `Rtp`.
@@ -70,7 +71,7 @@ pub struct Transmit<'a> {
 }
 
 /// What the owner of a session may want to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The first valid RTP packet of the call arrived.
     FirstPacket,
@@ -108,6 +109,12 @@ pub enum Event {
         sent: bool,
         /// What it says.
         report: rtcp::Summary,
+        /// The compound packet, as it is without SRTCP.
+        octets: Bytes,
+        /// Over which of our ports.
+        component: Component,
+        /// Whence, or whither.
+        remote: SocketAddr,
     },
 }
 
