@@ -45,15 +45,11 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
         Ok(wish) => wish,
         Err(error) => return fail(Exit::Configuration, &error),
     };
-    let Wish { mut settings, io, register, conduct, sentences } = wish;
+    let Wish { settings, io, register, conduct, sentences } = wish;
     let (account, media) = (settings.accounts.first().cloned(), settings.media.clone());
     for sentence in sentences {
         reporter.say(&sentence);
     }
-    settings.trace = match verb.trace.options(settings.database.as_deref()) {
-        Ok(trace) => trace,
-        Err(error) => return fail(Exit::Configuration, &error),
-    };
     let (phone, mut events) = match Phone::start(settings) {
         Ok(started) => started,
         Err(error) => return fail(Exit::Configuration, &error),
@@ -134,12 +130,15 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
     };
     let (media, music) = (profile.media.clone(), profile.music.clone());
     let (early_media, policy, dtmf) = (media.early_media, profile.conduct, profile.account.dtmf);
-    let process = verb.account.process(&environment)?;
+    let mut flags = verb.callers.over(&verb.account.trust);
+    flags.extend(verb.trace.over());
+    let process = verb.account.process(&environment, flags)?;
     let mut settings = process.settings(&[profile], db);
     // Who takes calls without a registrar is found at the port that everybody tries.
     settings.port = process.port.or(Some(if register { 0 } else { 5060 }));
     settings.take_unclaimed |= verb.no_register;
-    verb.callers.apply(&verb.account.trust, &mut settings)?;
+    settings.guard = Some(process.guard(settings.take_unclaimed));
+    settings.trace = process.recorder(settings.database.as_deref())?;
     // Calls that no account claims get what the account would.
     settings.conduct = policy;
     settings.media = MediaOptions { dtmf: Some(dtmf), ..media };

@@ -3,10 +3,10 @@
 use super::console::ConsoleFlags;
 use super::doctor::DoctorArguments;
 use super::outside::WatchFlags;
-use super::trace::{TraceArguments, TraceFlags};
+use super::trace::TraceArguments;
 use crate::audio::{Sink, Source};
 use crate::call::record::{CallDirection, Status};
-use crate::config::{AccountFlags, CallerFlags, MediaFlags};
+use crate::config::{AccountFlags, CallerFlags, MediaFlags, TraceFlags};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 

@@ -35,14 +35,10 @@ pub(super) async fn run(verb: Box<CallArguments>, db: Option<PathBuf>, reporter:
         Err(error) => return fail(Exit::Configuration, &error),
     };
     let account = wish.settings.accounts.first().cloned();
-    let Wish { mut settings, dial, io, register, digits, duration, min_mos, sentences } = wish;
+    let Wish { settings, dial, io, register, digits, duration, min_mos, sentences } = wish;
     for sentence in sentences {
         reporter.say(&sentence);
     }
-    settings.trace = match verb.trace.options(settings.database.as_deref()) {
-        Ok(trace) => trace,
-        Err(error) => return fail(Exit::Configuration, &error),
-    };
     let (phone, mut events) = match Phone::start(settings) {
         Ok(started) => started,
         Err(error) => return fail(Exit::Configuration, &error),
@@ -100,7 +96,9 @@ fn wish(verb: &CallArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError> 
         None => verb.account.profile_or_local(&verb.media, &environment)?,
     };
     let (media, music) = (profile.media.clone(), profile.music.clone());
-    let mut settings = verb.account.process(&environment)?.settings(&[profile], db);
+    let process = verb.account.process(&environment, verb.trace.over())?;
+    let mut settings = process.settings(&[profile], db);
+    settings.trace = process.recorder(settings.database.as_deref())?;
     settings.media = media.clone();
     let ring_limit = config::seconds("--ring-limit", Some(verb.ring_limit))?.unwrap_or(Duration::MAX);
     let digits = verb.dtmf.as_deref().map(config::digits).transpose()?;

@@ -3,44 +3,39 @@
 use super::arguments::{ConfigArguments, ConfigVerb};
 use super::report::Reporter;
 use super::{Exit, environment, fail};
-use crate::config::{ConfigError, Draft, Shown, schema};
+use crate::config::{Draft, Environment, Shown, schema};
 use serde_json::json;
+use std::path::Path;
 
 pub(super) fn run(verb: &ConfigArguments, reporter: &Reporter) -> Exit {
     if matches!(verb.verb, ConfigVerb::Schema) {
         return print_schema(reporter);
     }
     let environment = environment();
-    let draft = match Draft::gather(verb.config.as_deref(), &environment) {
-        Ok(draft) => draft,
-        Err(error) => return fail(Exit::Configuration, &error),
-    };
     match verb.verb {
-        ConfigVerb::Print => match draft.shown() {
-            Ok(shown) => print(&shown, reporter),
-            Err(error) => fail(Exit::Configuration, &error),
-        },
-        ConfigVerb::Check | ConfigVerb::Schema => check(&draft, reporter),
+        ConfigVerb::Print => {
+            let draft = Draft::gather(verb.config.as_deref(), &environment);
+            match draft.and_then(|draft| draft.shown()) {
+                Ok(shown) => print(&shown, reporter),
+                Err(error) => fail(Exit::Configuration, &error),
+            }
+        }
+        ConfigVerb::Check | ConfigVerb::Schema => check(verb.config.as_deref(), &environment, reporter),
     }
 }
 
-/// Reads everything; every account that cannot be used is told, not only the first.
-fn check(draft: &Draft<'_>, reporter: &Reporter) -> Exit {
-    let accounts = draft.accounts();
-    let mut errors: Vec<ConfigError> = Vec::new();
-    errors.extend(draft.process().err());
-    errors.extend(draft.default_account().err());
-    errors.extend(accounts.iter().filter_map(|name| draft.profile(name).err()));
-    if errors.is_empty() {
-        // Each by itself is right.
-        errors.extend(draft.profiles().err());
-    }
-    if !errors.is_empty() {
-        for error in &errors {
-            eprintln!("sidetone: {error}");
+/// Reads everything, and tells everything that is wrong.
+fn check(file: Option<&Path>, environment: &Environment, reporter: &Reporter) -> Exit {
+    let draft = match Draft::check(file, environment) {
+        Ok(draft) => draft,
+        Err(errors) => {
+            for error in &errors {
+                eprintln!("sidetone: {error}");
+            }
+            return Exit::Configuration;
         }
-        return Exit::Configuration;
-    }
+    };
+    let accounts = draft.accounts();
     let file = draft.file().map_or_else(|| "no file".to_owned(), |path| path.display().to_string());
     let text = match accounts.as_slice() {
         [] => format!("{file}: nothing is wrong, and there is no account"),

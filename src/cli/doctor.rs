@@ -56,7 +56,7 @@ fn patient(verb: &DoctorArguments, db: Option<PathBuf>) -> Result<Patient, Confi
     let environment = environment();
     let profile = verb.account.profile(&verb.media, &environment)?.ok_or(ConfigError::NoAccount("doctor"))?;
     let (account, media, register) = (profile.account.clone(), profile.media.clone(), profile.register);
-    let mut settings = verb.account.process(&environment)?.settings(&[profile], db);
+    let mut settings = verb.account.process(&environment, Vec::new())?.settings(&[profile], db);
     settings.trace.directory = settings.database.as_deref().map(directory_of);
     settings.media = media.clone();
     // The test call is no call of the user's.

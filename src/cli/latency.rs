@@ -173,7 +173,7 @@ fn wish(verb: &LatencyArguments) -> Result<Wish, Box<dyn Error>> {
     };
     if let Some(target) = target {
         let media = profile.media.clone();
-        let mut settings = verb.account.process(&environment)?.settings(&[profile], None);
+        let mut settings = verb.account.process(&environment, Vec::new())?.settings(&[profile], None);
         (settings.media, settings.database) = (media, None);
         return Ok(Wish { settings, target, register, plan, far: None, impairment: None });
     }

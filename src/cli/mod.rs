@@ -55,7 +55,7 @@ pub fn run() -> ExitCode {
         Verb::Register(verb) => block_on(register::run(*verb, arguments.db, reporter)),
         Verb::Call(verb) => block_on(call::run(verb, arguments.db, reporter)),
         Verb::Answer(verb) => block_on(answer::run(verb, arguments.db, reporter)),
-        Verb::Message(verb) => block_on(outside::run(*verb, reporter)),
+        Verb::Message(verb) => block_on(outside::run(*verb, arguments.db, reporter)),
         Verb::Quality(verb) => quality::run(&verb, &reporter),
         Verb::History(verb) => match environment().database(arguments.db) {
             Ok(path) => history::run(&verb, Some(path), arguments.json),

@@ -11,6 +11,7 @@ use crate::sip::subscription::Summary;
 use crate::time::Duration;
 use clap::Args;
 use serde_json::{Map, Value, json};
+use std::path::PathBuf;
 
 /// How long a subscription to a mailbox is asked for (RFC 3842 section 3.4).
 const MAILBOX_LIFE: Duration = Duration::from_secs(3_600);
@@ -51,7 +52,7 @@ impl WatchFlags {
 }
 
 /// `sidetone message`: sends one text.
-pub(super) async fn run(verb: MessageArguments, reporter: Reporter) -> Exit {
+pub(super) async fn run(verb: MessageArguments, db: Option<PathBuf>, reporter: Reporter) -> Exit {
     let prepared = || {
         let environment = environment();
         let media = MediaFlags::default();
@@ -59,9 +60,11 @@ pub(super) async fn run(verb: MessageArguments, reporter: Reporter) -> Exit {
         let target = config::target(&verb.target, own.as_ref().map(|own| &own.account))?;
         let register = own.as_ref().is_some_and(|own| own.register) && !verb.no_register;
         let profile = own.map_or_else(|| verb.account.profile_or_local(&media, &environment), Ok)?;
-        let settings = verb.account.process(&environment)?.settings(&[profile], None);
+        let process = verb.account.process(&environment, Vec::new())?;
+        let settings = process.settings(&[profile], db.clone());
+        let trace = process.recorder(settings.database.as_deref())?;
         // Nothing is called here.
-        Ok::<_, ConfigError>((target, register, Settings { database: None, ..settings }))
+        Ok::<_, ConfigError>((target, register, Settings { trace, database: None, ..settings }))
     };
     let (target, register, settings) = match prepared() {
         Ok(prepared) => prepared,

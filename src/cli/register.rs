@@ -5,7 +5,7 @@ use super::report::Reporter;
 use super::signals::Stop;
 use super::{Exit, environment, fail};
 use crate::config::{ConfigError, MediaFlags};
-use crate::phone::{AccountId, Event, Events, Failure, Phone, RegistrationState};
+use crate::phone::{AccountId, Event, Events, Failure, Phone, RegistrationState, Settings};
 use std::path::PathBuf;
 
 pub(super) async fn run(verb: RegisterArguments, db: Option<PathBuf>, reporter: Reporter) -> Exit {
@@ -16,18 +16,16 @@ pub(super) async fn run(verb: RegisterArguments, db: Option<PathBuf>, reporter: 
         if !profile.register {
             return Err(ConfigError::NotRegistering(profile.name));
         }
-        Ok(verb.account.process(&environment)?.settings(&[profile], db))
+        let process = verb.account.process(&environment, verb.trace.over())?;
+        let settings = process.settings(&[profile], db);
+        let trace = process.recorder(settings.database.as_deref())?;
+        // Nothing is called here.
+        Ok(Settings { trace, database: None, ..settings })
     });
-    let mut settings = match settings {
+    let settings = match settings {
         Ok(settings) => settings,
         Err(error) => return fail(Exit::Configuration, &error),
     };
-    settings.trace = match verb.trace.options(settings.database.as_deref()) {
-        Ok(trace) => trace,
-        Err(error) => return fail(Exit::Configuration, &error),
-    };
-    // Nothing is called here.
-    settings.database = None;
     let (phone, mut events) = match Phone::start(settings) {
         Ok(started) => started,
         Err(error) => return fail(Exit::Configuration, &error),

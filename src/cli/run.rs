@@ -22,12 +22,8 @@ struct Line {
 }
 
 pub(super) async fn run(verb: RunArguments, db: Option<PathBuf>, reporter: Reporter) -> Exit {
-    let (mut settings, lines, sentences) = match prepare(&verb, db) {
+    let (settings, lines, sentences) = match prepare(&verb, db) {
         Ok(prepared) => prepared,
-        Err(error) => return fail(Exit::Configuration, &error),
-    };
-    settings.trace = match verb.trace.options(settings.database.as_deref()) {
-        Ok(trace) => trace,
         Err(error) => return fail(Exit::Configuration, &error),
     };
     for sentence in sentences {
@@ -87,7 +83,8 @@ pub(super) async fn run(verb: RunArguments, db: Option<PathBuf>, reporter: Repor
 
 fn prepare(verb: &RunArguments, db: Option<PathBuf>) -> Result<(Settings, Vec<Line>, Vec<String>), ConfigError> {
     let environment = environment();
-    let draft = Draft::gather(verb.config.as_deref(), &environment)?;
+    let mut draft = Draft::gather(verb.config.as_deref(), &environment)?;
+    draft.over(verb.trace.over())?;
     let profiles = match verb.account.as_slice() {
         [] => draft.profiles()?,
         names => names.iter().map(|name| draft.profile(name)).collect::<Result<_, _>>()?,
@@ -99,6 +96,7 @@ fn prepare(verb: &RunArguments, db: Option<PathBuf>) -> Result<(Settings, Vec<Li
     config::distinct(&profiles)?;
     let process = draft.process()?;
     let mut settings = process.settings(&profiles, db);
+    settings.trace = process.recorder(settings.database.as_deref())?;
     // Who does not register is found at the port that everybody tries.
     let found = profiles.iter().any(|profile| !profile.register);
     settings.port = process.port.or(if found { None } else { Some(0) });

@@ -1,6 +1,6 @@
 //! Which account a command means, with its flags as the highest layer.
 
-use super::draft::Draft;
+use super::draft::{Draft, Over};
 use super::layer::{Origin, Place, Setting};
 use super::{AccountFlags, ConfigError, Environment, MediaFlags, Process, Profile};
 use crate::sip::agent::Realms;
@@ -48,12 +48,14 @@ impl AccountFlags {
         Ok(profile)
     }
 
-    /// What all accounts share.
+    /// What all accounts share; `more` are the flags of `[phone]` beside those of the account.
     ///
     /// # Errors
     /// When one of its values cannot be used.
-    pub fn process(&self, environment: &Environment) -> Result<Process, ConfigError> {
-        self.draft(environment)?.process()
+    pub fn process(&self, environment: &Environment, more: Vec<Over>) -> Result<Process, ConfigError> {
+        let mut draft = self.draft(environment)?;
+        draft.over(more)?;
+        draft.process()
     }
 
     /// File, environment, and the flags of what all accounts share.
@@ -61,18 +63,16 @@ impl AccountFlags {
         let mut draft = Draft::gather(self.config.as_deref(), environment)?;
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
         let flags = [
-            ("bind", "--bind", self.bind.clone()),
-            ("dns_server", "--dns-server", self.dns_server.clone()),
-            ("public_address", "--public-address", self.public_address.clone()),
-            ("stun", "--stun", self.stun.clone()),
-            ("tls_ca", "--tls-ca", path(&self.tls_ca)),
-            ("tls_cert", "--tls-cert", path(&self.tls_cert)),
-            ("tls_key", "--tls-key", path(&self.tls_key)),
-            ("tls_insecure", "--tls-insecure", self.tls_insecure.then(|| "true".to_owned())),
+            Over::new("bind", "--bind", self.bind.clone()),
+            Over::new("dns_server", "--dns-server", self.dns_server.clone()),
+            Over::new("public_address", "--public-address", self.public_address.clone()),
+            Over::new("stun", "--stun", self.stun.clone()),
+            Over::new("tls_ca", "--tls-ca", path(&self.tls_ca)),
+            Over::new("tls_cert", "--tls-cert", path(&self.tls_cert)),
+            Over::new("tls_key", "--tls-key", path(&self.tls_key)),
+            Over::new("tls_insecure", "--tls-insecure", self.tls_insecure.then_some(true)),
         ];
-        for (key, flag, value) in flags {
-            add(&mut draft, Place::Phone, key, flag, value)?;
-        }
+        draft.over(flags.into())?;
         Ok(draft)
     }
 

@@ -1,10 +1,25 @@
 //! Everything that was set, in its layers, before it is read.
 
-use super::layer::{Layers, Place};
+use super::layer::{Layers, Origin, Place, Setting};
 use super::reader::Reader;
 use super::schema::nearest;
 use super::{ConfigError, Environment, Process, Profile, distinct, file, profile};
 use std::path::{Path, PathBuf};
+use toml::Value;
+
+/// A flag as the highest layer of `[phone]`, if it was given.
+#[derive(Clone, Debug)]
+pub struct Over {
+    pub(super) key: &'static str,
+    flag: &'static str,
+    value: Option<Value>,
+}
+
+impl Over {
+    pub(super) fn new(key: &'static str, flag: &'static str, value: Option<impl Into<Value>>) -> Self {
+        Self { key, flag, value: value.map(Into::into) }
+    }
+}
 
 /// Everything that was set. What it is read into holds no bad value.
 #[derive(Clone, Debug)]
@@ -20,13 +35,61 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// When the file cannot be read, or either holds something that means nothing.
     pub fn gather(file: Option<&Path>, environment: &'a Environment) -> Result<Self, ConfigError> {
-        let mut layers = Layers::default();
+        let (draft, errors) = Self::gather_what_can_be(file, environment)?;
+        match ConfigError::of(errors) {
+            None => Ok(draft),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// The same, with what means nothing beside what does.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is no TOML.
+    fn gather_what_can_be(
+        file: Option<&Path>,
+        environment: &'a Environment,
+    ) -> Result<(Self, Vec<ConfigError>), ConfigError> {
+        let (mut layers, mut errors) = (Layers::default(), Vec::new());
         let file = file::find(file, environment);
         if let Some(path) = &file {
-            file::add(&mut layers, path)?;
+            file::add(&mut layers, path, &mut errors)?;
         }
-        environment.add(&mut layers)?;
-        Ok(Self { layers, environment, file })
+        environment.add(&mut layers, &mut errors);
+        Ok((Self { layers, environment, file }, errors))
+    }
+
+    /// Reads everything, and tells everything that is wrong, in the order of the lines.
+    ///
+    /// # Errors
+    /// One for each thing that is wrong.
+    pub fn check(file: Option<&Path>, environment: &'a Environment) -> Result<Self, Vec<ConfigError>> {
+        let (draft, mut errors) = Self::gather_what_can_be(file, environment).map_err(ConfigError::each)?;
+        errors.extend(draft.process().err());
+        errors.extend(draft.default_account().err());
+        errors.extend(draft.accounts().iter().filter_map(|name| draft.profile(name).err()));
+        if errors.is_empty() {
+            // Each by itself is right.
+            errors.extend(draft.profiles().err());
+        }
+        let mut errors: Vec<ConfigError> = errors.into_iter().flat_map(ConfigError::each).collect();
+        let mut told = std::collections::HashSet::new();
+        errors.retain(|error| told.insert(error.place()));
+        errors.sort_by_key(|error| error.place().0.unwrap_or(usize::MAX));
+        if errors.is_empty() { Ok(draft) } else { Err(errors) }
+    }
+
+    /// Lays flags over `[phone]`.
+    ///
+    /// # Errors
+    /// When a key is none; a bug.
+    pub fn over(&mut self, flags: Vec<Over>) -> Result<(), ConfigError> {
+        for Over { key, flag, value } in flags {
+            if let Some(value) = value {
+                self.layers.add(Place::Phone, key, Setting { value, origin: Origin::Flag(flag) })?;
+            }
+        }
+        Ok(())
     }
 
     /// The file that was read.

@@ -33,43 +33,47 @@ impl Environment {
         self.0.get(OsStr::new(name)).cloned()
     }
 
-    /// Adds the settings that variables hold.
-    ///
-    /// # Errors
-    /// When a variable means no key, or is not UTF-8.
-    pub(super) fn add(&self, layers: &mut Layers) -> Result<(), ConfigError> {
+    /// Adds the settings that variables hold. Variables that mean no key, or are not UTF-8, go to `errors`.
+    pub(super) fn add(&self, layers: &mut Layers, errors: &mut Vec<ConfigError>) {
         for (name, value) in &self.0 {
             let Some(name) = name.to_str() else { continue };
             let Some(path) = name.strip_prefix(PREFIX) else { continue };
-            let value = value.to_str().ok_or_else(|| ConfigError::Encoding(name.to_owned()))?;
-            let setting =
-                Setting { value: Value::String(value.to_owned()), origin: Origin::Environment(name.to_owned()) };
-            let parts: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
-            let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-            match parts.as_slice() {
-                ["account", account, key] => {
-                    // Names of variables have neither case nor dashes.
-                    let same = |name: &&String| name.to_ascii_lowercase().replace(['-', '.'], "_") == *account;
-                    let named = layers.accounts().iter().find(same).cloned();
-                    let named = named.unwrap_or_else(|| (*account).to_owned());
-                    layers.add(Place::Account(named), key, setting)?;
-                }
-                ["phone", key] => layers.add(Place::Phone, key, setting)?,
-                ["defaults", key] => layers.add(Place::Defaults, key, setting)?,
-                ["default_account"] => layers.add(Place::Top, "default_account", setting)?,
-                [section, ..] => {
-                    let known = ["account", "phone", "defaults", "default_account"];
-                    return Err(ConfigError::UnknownKey {
-                        at: "environment".into(),
-                        key: name.to_owned(),
-                        nearest: nearest(section, known)
-                            .map(|section| format!("{PREFIX}{}__KEY", section.to_ascii_uppercase())),
-                    });
-                }
-                [] => {}
-            }
+            let added = match value.to_str() {
+                Some(value) => add(layers, name, path, value),
+                None => Err(ConfigError::Encoding(name.to_owned())),
+            };
+            errors.extend(added.err());
         }
-        Ok(())
+    }
+}
+
+/// Adds the setting of one variable; `path` is its name without the prefix.
+fn add(layers: &mut Layers, name: &str, path: &str, value: &str) -> Result<(), ConfigError> {
+    let setting = Setting { value: Value::String(value.to_owned()), origin: Origin::Environment(name.to_owned()) };
+    let parts: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    match parts.as_slice() {
+        ["account", account, key] => {
+            // Names of variables have neither case nor dashes.
+            let same = |name: &&String| name.to_ascii_lowercase().replace(['-', '.'], "_") == *account;
+            let named = layers.accounts().iter().find(same).cloned();
+            let named = named.unwrap_or_else(|| (*account).to_owned());
+            layers.add(Place::Account(named), key, setting)
+        }
+        ["phone", key] => layers.add(Place::Phone, key, setting),
+        ["defaults", key] => layers.add(Place::Defaults, key, setting),
+        ["default_account"] => layers.add(Place::Top, "default_account", setting),
+        [section, ..] => {
+            let known = ["account", "phone", "defaults", "default_account"];
+            Err(ConfigError::UnknownKey {
+                line: None,
+                at: "environment".into(),
+                key: name.to_owned(),
+                nearest: nearest(section, known)
+                    .map(|section| format!("{PREFIX}{}__KEY", section.to_ascii_uppercase())),
+            })
+        }
+        [] => Ok(()),
     }
 }
 

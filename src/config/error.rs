@@ -3,16 +3,20 @@
 use super::PASSWORD;
 use crate::audio::WavError;
 use crate::media::dtmf::UnknownDigit;
-use crate::sip::agent::NotNetwork;
 use crate::sip::uri::UriError;
 use std::path::PathBuf;
 
 /// A setting that cannot be used. The text names the value and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// Several at once, each on a line of its own.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<ConfigError>),
     /// A value that means nothing where it stands.
     #[error("{what}: {why}")]
     Value {
+        /// Its line, in a file.
+        line: Option<usize>,
         /// Where it stands, and what it is.
         what: String,
         /// What is wrong, and what would do.
@@ -21,6 +25,8 @@ pub enum ConfigError {
     /// A key that nobody knows.
     #[error("{at}: unknown key {key}{}", nearest.as_ref().map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
     UnknownKey {
+        /// Its line, in a file.
+        line: Option<usize>,
         /// Where it stands.
         at: String,
         /// The key.
@@ -31,6 +37,8 @@ pub enum ConfigError {
     /// A file that is no TOML.
     #[error("{at}: {why}")]
     Syntax {
+        /// Its line.
+        line: Option<usize>,
         /// Where.
         at: String,
         /// What is wrong.
@@ -117,16 +125,13 @@ pub enum ConfigError {
         /// Why not.
         source: std::io::Error,
     },
-    /// A network that may call.
-    #[error("--allow: {0}, or any")]
-    Allow(NotNetwork),
-    /// The file of callers.
-    #[error("--challenge-callers {}: {why}; write one user:password a line", path.display())]
-    Callers {
-        /// Where it should be.
-        path: PathBuf,
+    /// The collector that was named has no address.
+    #[error("--hep {name}: {reason}; give the address of a HEP3 collector as host or host:port")]
+    Collector {
+        /// The collector.
+        name: String,
         /// Why not.
-        why: String,
+        reason: String,
     },
     /// DTMF digits.
     #[error("--dtmf: {0}")]
@@ -156,4 +161,32 @@ pub enum ConfigError {
         /// Why not.
         source: std::io::Error,
     },
+}
+
+impl ConfigError {
+    /// One error of several; `None` of none.
+    pub(super) fn of(mut errors: Vec<ConfigError>) -> Option<Self> {
+        errors.sort_by_key(|error| error.place().0.unwrap_or(usize::MAX));
+        match errors.len() {
+            0 | 1 => errors.pop(),
+            _ => Some(ConfigError::Several(errors)),
+        }
+    }
+
+    /// Each error by itself.
+    pub(super) fn each(self) -> Vec<ConfigError> {
+        match self {
+            ConfigError::Several(errors) => errors.into_iter().flat_map(ConfigError::each).collect(),
+            one => vec![one],
+        }
+    }
+
+    /// The line of the file, and what is wrong there: one wrong line of `[defaults]` is wrong for every account.
+    pub(super) fn place(&self) -> (Option<usize>, String) {
+        match self {
+            ConfigError::Value { line, why, .. } if line.is_some() => (*line, why.clone()),
+            ConfigError::UnknownKey { line, .. } | ConfigError::Syntax { line, .. } => (*line, self.to_string()),
+            _ => (None, self.to_string()),
+        }
+    }
 }

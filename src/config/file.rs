@@ -32,43 +32,37 @@ pub(super) fn find(flag: Option<&Path>, environment: &Environment) -> Option<Pat
     own.into_iter().chain([SYSTEM.into()]).find(|path| path.is_file())
 }
 
-/// Adds what a file says.
+/// Adds what a file says; keys that mean nothing go to `errors`.
 ///
 /// # Errors
-/// When it cannot be read, is no TOML, or holds a key that means nothing.
-pub(super) fn add(layers: &mut Layers, path: &Path) -> Result<(), ConfigError> {
+/// When it cannot be read, or is no TOML.
+pub(super) fn add(layers: &mut Layers, path: &Path, errors: &mut Vec<ConfigError>) -> Result<(), ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
     let shared = Arc::new(path.to_owned());
-    add_text(layers, &text, &|line| Origin::File(shared.clone(), line))
-}
-
-/// Adds what TOML text says; `origin` makes an origin of a line.
-///
-/// # Errors
-/// When it is no TOML, or holds a key that means nothing.
-pub(super) fn add_text(layers: &mut Layers, text: &str, origin: &dyn Fn(usize) -> Origin) -> Result<(), ConfigError> {
-    let lines = Lines { text, origin };
+    let lines = Lines { text: &text, origin: &|line| Origin::File(shared.clone(), line) };
     for (key, value) in lines.parse()?.get_ref() {
         let at = key.span();
         match (key.get_ref().as_ref(), value.get_ref()) {
-            ("phone", _) => lines.add_table(layers, Place::Phone, &at, value)?,
-            ("defaults", _) => lines.add_table(layers, Place::Defaults, &at, value)?,
+            ("phone", _) => lines.add_table(layers, Place::Phone, &at, value, errors),
+            ("defaults", _) => lines.add_table(layers, Place::Defaults, &at, value, errors),
             ("account", DeValue::Table(accounts)) => {
                 for (name, account) in accounts {
                     layers.add_account(name.get_ref());
-                    lines.add_table(layers, Place::Account(name.get_ref().to_string()), &name.span(), account)?;
+                    let place = Place::Account(name.get_ref().to_string());
+                    lines.add_table(layers, place, &name.span(), account, errors);
                 }
             }
             (name, DeValue::Table(_)) => {
-                let known = ["phone", "defaults", "account"];
-                return Err(ConfigError::UnknownKey {
-                    at: lines.origin_of(&at).to_string(),
+                let (known, origin) = (["phone", "defaults", "account"], lines.origin_of(&at));
+                errors.push(ConfigError::UnknownKey {
+                    line: origin.line(),
+                    at: origin.to_string(),
                     key: format!("[{name}]"),
                     nearest: nearest(name, known).map(|name| format!("[{name}]")),
                 });
             }
-            ("account", _) => return Err(lines.no_table(&at, "account")),
-            (name, _) => layers.add(Place::Top, name, lines.setting(&at, value))?,
+            ("account", _) => errors.push(lines.no_table(&at, "account")),
+            (name, _) => errors.extend(layers.add(Place::Top, name, lines.setting(&at, value)).err()),
         }
     }
     Ok(())
@@ -86,8 +80,13 @@ pub(super) fn account_of(text: &str, origin: &dyn Fn(usize) -> Origin) -> Result
         let name = key.get_ref().as_ref();
         if !known.iter().any(|known| known == name) {
             let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
-            let at = lines.origin_of(&key.span()).to_string();
-            return Err(ConfigError::UnknownKey { at, key: name.to_owned(), nearest });
+            let origin = lines.origin_of(&key.span());
+            return Err(ConfigError::UnknownKey {
+                line: origin.line(),
+                at: origin.to_string(),
+                key: name.to_owned(),
+                nearest,
+            });
         }
         settings.push((name.to_owned(), lines.setting(&key.span(), value)));
     }
@@ -101,10 +100,15 @@ struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     fn parse(&self) -> Result<Spanned<DeTable<'a>>, ConfigError> {
-        DeTable::parse(self.text).map_err(|error| {
-            let at = error.span().unwrap_or_default();
-            ConfigError::Syntax { at: self.origin_of(&at).to_string(), why: error.message().to_owned() }
-        })
+        let (table, errors) = DeTable::parse_recoverable(self.text);
+        let errors = errors.into_iter().map(|error| {
+            let origin = self.origin_of(&error.span().unwrap_or_default());
+            ConfigError::Syntax { line: origin.line(), at: origin.to_string(), why: error.message().to_owned() }
+        });
+        match ConfigError::of(errors.collect()) {
+            None => Ok(table),
+            Some(error) => Err(error),
+        }
     }
 
     fn origin_of(&self, span: &Range<usize>) -> Origin {
@@ -118,7 +122,8 @@ impl<'a> Lines<'a> {
 
     fn no_table(&self, at: &Range<usize>, name: &str) -> ConfigError {
         let why = format!("{name} is a table; write its keys under [{name}]");
-        ConfigError::Syntax { at: self.origin_of(at).to_string(), why }
+        let origin = self.origin_of(at);
+        ConfigError::Syntax { line: origin.line(), at: origin.to_string(), why }
     }
 
     fn add_table(
@@ -127,14 +132,14 @@ impl<'a> Lines<'a> {
         place: Place,
         at: &Range<usize>,
         table: &Spanned<DeValue<'_>>,
-    ) -> Result<(), ConfigError> {
+        errors: &mut Vec<ConfigError>,
+    ) {
         let DeValue::Table(table) = table.get_ref() else {
-            return Err(self.no_table(at, place.path("").trim_end_matches('.')));
+            return errors.push(self.no_table(at, place.path("").trim_end_matches('.')));
         };
         for (key, value) in table {
-            layers.add(place.clone(), key.get_ref(), self.setting(&key.span(), value))?;
+            errors.extend(layers.add(place.clone(), key.get_ref(), self.setting(&key.span(), value)).err());
         }
-        Ok(())
     }
 }
 

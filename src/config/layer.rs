@@ -38,6 +38,14 @@ impl Origin {
         }
     }
 
+    /// The line of a file.
+    pub(super) fn line(&self) -> Option<usize> {
+        match self {
+            Origin::File(_, line) => Some(*line),
+            _ => None,
+        }
+    }
+
     /// Is a value from there text that stands for something else: a number, a list?
     pub(super) fn is_text(&self) -> bool {
         matches!(self, Origin::Environment(_) | Origin::Flag(_))
@@ -114,6 +122,7 @@ impl Layers {
         let known = place.section().keys();
         if !known.iter().any(|name| name == key) {
             return Err(ConfigError::UnknownKey {
+                line: setting.origin.line(),
                 at: setting.origin.to_string(),
                 key: place.path(key),
                 nearest: nearest(key, known.iter().map(String::as_str)).map(str::to_owned),

@@ -94,30 +94,32 @@ pub(super) fn built_in() -> Vec<(&'static str, Value)> {
 }
 
 /// What others may ask.
-pub(super) fn conduct(reader: &Reader<'_>) -> Result<Conduct, ConfigError> {
+pub(super) fn conduct(reader: &Reader<'_>) -> Conduct {
     let own = Conduct::default();
-    Ok(Conduct {
-        transfers: reader.parse("transfers")?.unwrap_or(own.transfers),
-        busy: reader.parse("busy")?.unwrap_or(own.busy),
-        do_not_disturb: reader.flag("do_not_disturb")?.unwrap_or(own.do_not_disturb),
-        auto_answer: reader.flag("auto_answer")?.unwrap_or(own.auto_answer),
-        hold_before_transfer: reader.flag("hold_before_transfer")?.unwrap_or(own.hold_before_transfer),
-    })
+    let flag = |key, usual| reader.noted(reader.flag(key)).unwrap_or(usual);
+    Conduct {
+        transfers: reader.noted(reader.parse("transfers")).unwrap_or(own.transfers),
+        busy: reader.noted(reader.parse("busy")).unwrap_or(own.busy),
+        do_not_disturb: flag("do_not_disturb", own.do_not_disturb),
+        auto_answer: flag("auto_answer", own.auto_answer),
+        hold_before_transfer: flag("hold_before_transfer", own.hold_before_transfer),
+    }
 }
 
-/// How calls are offered, held and led on.
-pub(super) fn calls(
-    reader: &Reader<'_>,
-    account: &mut Account,
-    media: &mut MediaOptions,
-) -> Result<Option<Source>, ConfigError> {
-    media.hold = reader.parse("hold_style")?.unwrap_or_default();
-    media.early_media = reader.flag("early_media")?.unwrap_or(false);
-    media.late_offer = reader.flag("late_offer")?.unwrap_or(false);
-    media.single_codec = reader.flag("single_codec")?.unwrap_or(false);
+/// How calls are offered, held and led on; what far ends hear that are on hold.
+pub(super) fn calls(reader: &Reader<'_>, account: &mut Account, media: &mut MediaOptions) -> Source {
+    let flag = |key| reader.noted(reader.flag(key)).unwrap_or(false);
+    media.hold = reader.noted(reader.parse("hold_style")).unwrap_or_default();
+    media.early_media = flag("early_media");
+    media.late_offer = flag("late_offer");
+    media.single_codec = flag("single_codec");
     account.prack_offers = media.single_codec;
-    let limit = reader.whole("redirects", 0..=20, "3")?;
+    let limit = reader.noted(reader.whole("redirects", 0..=20, "3"));
     account.redirects = limit.and_then(|limit| u8::try_from(limit).ok()).unwrap_or(0);
+    reader.noted(hold_source(reader)).unwrap_or_default()
+}
+
+fn hold_source(reader: &Reader<'_>) -> Result<Option<Source>, ConfigError> {
     match reader.parse::<Source>("hold_source")? {
         Some(Source::Device(_) | Source::Echo) => {
             Err(reader.wrong("hold_source", "who is on hold hears no microphone and no echo; name a file, or silence"))

@@ -2,14 +2,18 @@
 
 use super::layer::Place;
 use super::reader::Reader;
+use super::recorder::Recording;
+use super::trust::Guarding;
 use super::value::address;
 use super::{ConfigError, Environment, Profile, layer::Setting};
 use crate::net::{BindConfig, PortRange, TlsSettings, stun};
 use crate::phone::{AccountId, Settings};
+use crate::sip::guard;
 use crate::store;
+use crate::trace;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The port of name servers (RFC 1035 section 4.2).
 const DNS_PORT: u16 = 53;
@@ -29,6 +33,8 @@ pub struct Process {
     media_workers: Option<usize>,
     database: Option<PathBuf>,
     take_unclaimed: bool,
+    guarding: Guarding,
+    recording: Recording,
 }
 
 impl Process {
@@ -37,38 +43,47 @@ impl Process {
     }
 
     pub(super) fn from(reader: &Reader<'_>) -> Result<Self, ConfigError> {
-        let (ips, port) = bind(reader)?;
-        let dns_server = match reader.word("dns_server")? {
-            None => None,
-            Some(text) => {
-                let why = "it is no address; write it as IP, IP:PORT or [IPv6]:PORT";
-                let (ip, port) = ip_and_port(&text).ok_or_else(|| reader.wrong("dns_server", why))?;
-                Some(SocketAddr::new(ip, port.unwrap_or(DNS_PORT)))
-            }
-        };
+        let (ips, port) = reader.noted(bind(reader));
         let tls = TlsSettings {
-            ca: reader.path("tls_ca")?,
-            cert: reader.path("tls_cert")?,
-            key: reader.path("tls_key")?,
-            insecure: reader.flag("tls_insecure")?.unwrap_or(false),
+            ca: reader.noted(reader.path("tls_ca")),
+            cert: reader.noted(reader.path("tls_cert")),
+            key: reader.noted(reader.path("tls_key")),
+            insecure: reader.noted(reader.flag("tls_insecure")).unwrap_or(false),
             domains: Vec::new(),
         };
         if tls.cert.is_some() != tls.key.is_some() {
             let key = if tls.cert.is_some() { "tls_cert" } else { "tls_key" };
-            return Err(reader.wrong(key, "a certificate needs its key and a key its certificate; give both"));
+            let why = "a certificate needs its key and a key its certificate; give both";
+            reader.noted::<()>(Err(reader.wrong(key, why)));
         }
-        Ok(Self {
+        let workers = reader.noted(reader.whole("media_workers", 1..=256, "2"));
+        reader.finish(Self {
             ips,
             port,
-            dns_server,
-            public_address: public_address(reader)?,
-            stun: stun_server(reader)?,
+            dns_server: reader.noted(dns_server(reader)),
+            public_address: reader.noted(public_address(reader)),
+            stun: reader.noted(stun_server(reader)),
             tls,
-            rtp_ports: rtp_ports(reader)?,
-            media_workers: reader.whole("media_workers", 1..=256, "2")?.map(|workers| workers as usize),
-            database: reader.path("database")?,
-            take_unclaimed: reader.flag("take_unclaimed")?.unwrap_or(false),
+            rtp_ports: reader.noted(rtp_ports(reader)),
+            media_workers: workers.map(|workers| workers as usize),
+            database: reader.noted(reader.path("database")),
+            take_unclaimed: reader.noted(reader.flag("take_unclaimed")).unwrap_or(false),
+            guarding: Guarding::read(reader),
+            recording: Recording::read(reader),
         })
+    }
+
+    /// What becomes of requests of strangers; `take_unclaimed`: calls are taken that no account claims.
+    pub fn guard(&self, take_unclaimed: bool) -> guard::Config {
+        self.guarding.guard(take_unclaimed)
+    }
+
+    /// What the flight recorder of a phone with this call log does.
+    ///
+    /// # Errors
+    /// When the HEP collector has no address.
+    pub fn recorder(&self, database: Option<&Path>) -> Result<trace::Options, ConfigError> {
+        self.recording.options(&self.database(database.map(Path::to_owned)))
     }
 
     /// Where the call log is: `flag`, what the configuration says, `$SIDETONE_DB`, the user's data directory.
@@ -94,6 +109,7 @@ impl Process {
             media_workers: self.media_workers,
             database: Some(self.database(database)),
             take_unclaimed: self.take_unclaimed,
+            guard: Some(self.guard(self.take_unclaimed)),
             ..Settings::default()
         }
     }
@@ -116,6 +132,13 @@ fn bind(reader: &Reader<'_>) -> Result<(Vec<IpAddr>, Option<u16>), ConfigError> 
     Ok((ips, port))
 }
 
+fn dns_server(reader: &Reader<'_>) -> Result<Option<SocketAddr>, ConfigError> {
+    let Some(text) = reader.word("dns_server")? else { return Ok(None) };
+    let why = "it is no address; write it as IP, IP:PORT or [IPv6]:PORT";
+    let (ip, port) = ip_and_port(&text).ok_or_else(|| reader.wrong("dns_server", why))?;
+    Ok(Some(SocketAddr::new(ip, port.unwrap_or(DNS_PORT))))
+}
+
 /// Our address in the world, and the port if it is not our own.
 fn public_address(reader: &Reader<'_>) -> Result<Option<(IpAddr, Option<u16>)>, ConfigError> {
     let Some(text) = reader.word("public_address")? else { return Ok(None) };
@@ -127,11 +150,16 @@ fn public_address(reader: &Reader<'_>) -> Result<Option<(IpAddr, Option<u16>)>, 
 /// The STUN server, on the port of STUN if it names none.
 fn stun_server(reader: &Reader<'_>) -> Result<Option<(String, u16)>, ConfigError> {
     let Some(text) = reader.word("stun")? else { return Ok(None) };
-    let server = address(text.trim_start_matches("stun:")).ok();
-    let found = server.as_ref().and_then(|uri| Some((uri.host()?.to_string(), uri.port().unwrap_or(stun::PORT))));
-    let (host, port) = found.ok_or_else(|| reader.wrong("stun", "write it as HOST or HOST:PORT"))?;
+    let found = host_and_port(text.trim_start_matches("stun:"), stun::PORT);
+    found.map(Some).ok_or_else(|| reader.wrong("stun", "write it as HOST or HOST:PORT"))
+}
+
+/// HOST or HOST:PORT; an IPv6 address without its brackets.
+pub(super) fn host_and_port(text: &str, usual: u16) -> Option<(String, u16)> {
+    let server = address(text).ok()?;
+    let host = server.host()?.to_string();
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
-    Ok(Some((bare.to_owned(), port)))
+    Some((bare.to_owned(), server.port().unwrap_or(usual)))
 }
 
 fn rtp_ports(reader: &Reader<'_>) -> Result<Option<PortRange>, ConfigError> {

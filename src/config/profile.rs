@@ -100,95 +100,106 @@ pub(super) fn settings(
 /// The account of that name.
 ///
 /// # Errors
-/// When one of its values cannot be used.
+/// Everything of it that cannot be used.
 pub(super) fn profile(layers: &Layers, name: &str, environment: &Environment) -> Result<Profile, ConfigError> {
-    let merged = settings(layers, name, environment)?;
-    read(&Reader::new(Place::Account(name.to_owned()), merged, environment), name, environment)
+    let (merged, wrong) = match settings(layers, name, environment) {
+        Ok(merged) => (merged, None),
+        // What is beside a wrong preset is told too.
+        Err(error) => (layers.account(name, &BTreeMap::new()), Some(error)),
+    };
+    let reader = Reader::new(Place::Account(name.to_owned()), merged, environment);
+    reader.noted::<()>(wrong.map_or(Ok(()), Err));
+    read(&reader, name, environment)
 }
 
 pub(super) fn read(reader: &Reader<'_>, name: &str, environment: &Environment) -> Result<Profile, ConfigError> {
-    reader.text("preset")?;
-    let mut account = Account::new(aor(reader)?);
+    // Was looked at when the layers were laid.
+    let _ = reader.text("preset");
+    // Without an address nothing is finished.
+    let Some(nobody) = address("nobody.invalid").ok() else { return Err(reader.wrong("aor", "it is missing")) };
+    let mut account = Account::new(reader.noted(aor(reader).map(Some)).unwrap_or(nobody));
     account.name = Some(name.to_owned());
-    account.display = reader.word("display_name")?;
-    account.auth_user = reader.word("auth_user")?;
-    account.password = match reader.text("password")? {
-        Some(password) => Some(password),
-        None => default_password(environment)?,
-    }
-    .map(Into::into);
-    let server = |key| match reader.word(key)? {
-        Some(text) => {
-            address(&text).map(Some).map_err(|error| reader.wrong(key, format!("{error}; write host or host:port")))
-        }
-        None => Ok(None),
-    };
-    account.registrar = server("registrar")?;
-    account.outbound_proxies = servers(reader, "outbound_proxy")?;
-    account.flows = reader.whole("flows", 1..=u32::from(MOST_FLOWS), "2")?.and_then(|flows| u8::try_from(flows).ok());
-    account.routes = servers(reader, "routes")?;
-    account.transport = reader.parse("transport")?;
-    let lifetime = reader.whole("expires", 1..=86_400, "600")?;
+    account.display = reader.noted(reader.word("display_name"));
+    account.auth_user = reader.noted(reader.word("auth_user"));
+    let password = reader.noted(reader.text("password"));
+    account.password = password.or_else(|| reader.noted(default_password(environment))).map(Into::into);
+    account.registrar = reader.noted(server(reader, "registrar"));
+    account.outbound_proxies = reader.noted(servers(reader, "outbound_proxy"));
+    let flows = reader.noted(reader.whole("flows", 1..=u32::from(MOST_FLOWS), "2"));
+    account.flows = flows.and_then(|flows| u8::try_from(flows).ok());
+    account.routes = reader.noted(servers(reader, "routes"));
+    account.transport = reader.noted(reader.parse("transport"));
+    let lifetime = reader.noted(reader.whole("expires", 1..=86_400, "600"));
     account.expires = lifetime.map_or(account.expires, |seconds| Duration::from_secs(u64::from(seconds)));
-    let share = reader.whole("refresh", 10..=90, "50")?;
+    let share = reader.noted(reader.whole("refresh", 10..=90, "50"));
     account.refresh = share.and_then(|share| RefreshShare::new(u8::try_from(share).ok()?));
-    account.keepalive = keepalive(reader)?;
-    if let Some(limit) = reader.seconds("failover", 0.1..=32.0, "4")? {
+    account.keepalive = reader.noted(keepalive(reader).map(Some)).unwrap_or(KeepAlive::Standard);
+    if let Some(limit) = reader.noted(reader.seconds("failover", 0.1..=32.0, "4")) {
         account.failover = Some(limit);
     }
-    account.instance = instance(reader)?;
-    account.dtmf = reader.parse("dtmf")?.unwrap_or_default();
-    account.reliable = reader.parse("reliable")?.unwrap_or_default();
+    account.instance = reader.noted(instance(reader));
+    account.dtmf = reader.noted(reader.parse("dtmf")).unwrap_or_default();
+    account.reliable = reader.noted(reader.parse("reliable")).unwrap_or_default();
     let timers = &mut account.session_timers;
-    timers.mode = reader.parse("session_timer")?.unwrap_or_default();
+    timers.mode = reader.noted(reader.parse("session_timer")).unwrap_or_default();
     for (key, time) in [("session_expires", &mut timers.expires), ("min_se", &mut timers.least)] {
-        if let Some(seconds) = reader.whole(key, 90..=86_400, "1800")? {
+        if let Some(seconds) = reader.noted(reader.whole(key, 90..=86_400, "1800")) {
             *time = Duration::from_secs(u64::from(seconds));
         }
     }
     if timers.expires < timers.least {
-        return Err(reader.wrong("session_expires", "it is shorter than min_se; raise it, or lower min_se"));
+        let why = "it is shorter than min_se; raise it, or lower min_se";
+        reader.noted::<()>(Err(reader.wrong("session_expires", why)));
     }
     let identity = &mut account.identity;
-    identity.numbering.format = reader.parse("number_format")?.unwrap_or_default();
-    identity.numbering.country = country(reader)?;
-    identity.assert = reader.words("identity")?.unwrap_or_default();
-    identity.anonymous = reader.parse("anonymous")?.unwrap_or_default();
-    if let Some(order) = reader.words("called_from")? {
+    identity.numbering.format = reader.noted(reader.parse("number_format")).unwrap_or_default();
+    identity.numbering.country = reader.noted(country(reader));
+    identity.assert = reader.noted(reader.words("identity")).unwrap_or_default();
+    identity.anonymous = reader.noted(reader.parse("anonymous")).unwrap_or_default();
+    if let Some(order) = reader.noted(reader.words("called_from")) {
         identity.called = order;
     }
-    if let Some(order) = reader.words("caller_from")? {
+    if let Some(order) = reader.noted(reader.words("caller_from")) {
         identity.caller = order;
     }
-    for number in reader.list("numbers")?.unwrap_or_default() {
-        let written = identity.numbering.apply(&number).map_err(|error| reader.wrong("numbers", error))?;
-        account.numbers.push(written);
+    for number in reader.noted(reader.list("numbers")).unwrap_or_default() {
+        let written = identity.numbering.apply(&number).map_err(|error| reader.wrong("numbers", error));
+        account.numbers.extend(reader.noted(written.map(Some)));
     }
-    let sources = reader.list("sources")?.unwrap_or_default();
-    account.sources = networks(&sources).map_err(|error| reader.wrong("sources", format!("{error}, or any")))?;
-    if let Some(realms) = reader.list("realms")?.filter(|realms| !realms.is_empty()) {
+    let sources = reader.noted(reader.list("sources")).unwrap_or_default();
+    let sources = networks(&sources).map_err(|error| reader.wrong("sources", format!("{error}, or any")));
+    account.sources = reader.noted(sources);
+    if let Some(realms) = reader.noted(reader.list("realms")).filter(|realms| !realms.is_empty()) {
         account.realms = Realms::Named(realms);
     }
-    if let Some(name) = reader.text("digest")? {
-        account.digest = algorithm(&name).map_err(|why| reader.wrong("digest", why))?;
+    if let Some(name) = reader.noted(reader.text("digest")) {
+        let weakest = algorithm(&name).map_err(|why| reader.wrong("digest", why));
+        account.digest = reader.noted(weakest.map(Some)).unwrap_or(account.digest);
     }
-    for text in reader.list("headers")?.unwrap_or_default() {
-        account.headers.push(header(&text).map_err(|error| reader.wrong("headers", error))?);
+    for text in reader.noted(reader.list("headers")).unwrap_or_default() {
+        let field = header(&text).map_err(|error| reader.wrong("headers", error));
+        account.headers.extend(reader.noted(field.map(Some)));
     }
-    let mut media = media(reader)?;
-    let music = policy::calls(reader, &mut account, &mut media)?.unwrap_or_default();
-    Ok(Profile {
+    let mut media = media(reader);
+    let music = policy::calls(reader, &mut account, &mut media);
+    reader.finish(Profile {
         name: name.to_owned(),
         account,
         media,
-        conduct: policy::conduct(reader)?,
+        conduct: policy::conduct(reader),
         music,
-        register: reader.flag("register")?.unwrap_or(true),
-        on_call: on_call(reader)?,
-        source: reader.parse("source")?,
-        sink: reader.parse("sink")?,
-        record: reader.path("record")?,
+        register: reader.noted(reader.flag("register")).unwrap_or(true),
+        on_call: on_call(reader),
+        source: reader.noted(reader.parse("source")),
+        sink: reader.noted(reader.parse("sink")),
+        record: reader.noted(reader.path("record")),
     })
+}
+
+/// A server, if one is named.
+fn server(reader: &Reader<'_>, key: &'static str) -> Result<Option<Uri>, ConfigError> {
+    let fail = |error| reader.wrong(key, format!("{error}; write host or host:port"));
+    reader.word(key)?.map(|text| address(&text).map_err(fail)).transpose()
 }
 
 /// Servers, the best first.
@@ -253,31 +264,35 @@ fn country(reader: &Reader<'_>) -> Result<Option<String>, ConfigError> {
     }
 }
 
-fn media(reader: &Reader<'_>) -> Result<MediaOptions, ConfigError> {
+fn media(reader: &Reader<'_>) -> MediaOptions {
     let mut media = MediaOptions::default();
-    if let Some(codecs) = reader.words::<Codec>("codecs")? {
+    if let Some(codecs) = reader.noted(reader.words::<Codec>("codecs")) {
         media.codecs = codecs;
     }
     if media.codecs.is_empty() {
-        return Err(reader.wrong("codecs", "it is empty; name some of opus, g722, pcmu and pcma"));
+        let why = "it is empty; name some of opus, g722, pcmu and pcma";
+        reader.noted::<()>(Err(reader.wrong("codecs", why)));
     }
-    media.srtp = reader.parse("srtp")?.unwrap_or_default();
-    if let Some(time) = reader.whole("packet_time", 10..=60, "20")? {
+    media.srtp = reader.noted(reader.parse("srtp")).unwrap_or_default();
+    if let Some(time) = reader.noted(reader.whole("packet_time", 10..=60, "20")) {
         if ![10, 20, 30, 40, 60].contains(&time) {
-            return Err(reader.wrong("packet_time", "give 10, 20, 30, 40 or 60"));
+            reader.noted::<()>(Err(reader.wrong("packet_time", "give 10, 20, 30, 40 or 60")));
         }
         media.packet_time = Duration::from_millis(u64::from(time));
     }
-    Ok(media)
+    media
 }
 
-fn on_call(reader: &Reader<'_>) -> Result<OnCall, ConfigError> {
-    let ring = reader.seconds("ring", 0.0..=180.0, "3")?.unwrap_or_default();
-    let status = reader.whole("reject_status", 400..=699, "486")?.and_then(|status| u16::try_from(status).ok());
-    match reader.text("on_call")?.as_deref() {
-        None | Some("ring") => Ok(OnCall::Ring),
-        Some("answer") => Ok(OnCall::Answer(ring)),
-        Some("reject") => Ok(OnCall::Reject(status.unwrap_or(486))),
-        Some(_) => Err(reader.wrong("on_call", "write ring, answer or reject")),
+fn on_call(reader: &Reader<'_>) -> OnCall {
+    let ring = reader.noted(reader.seconds("ring", 0.0..=180.0, "3")).unwrap_or_default();
+    let status = reader.noted(reader.whole("reject_status", 400..=699, "486"));
+    match reader.noted(reader.text("on_call")).as_deref() {
+        None | Some("ring") => OnCall::Ring,
+        Some("answer") => OnCall::Answer(ring),
+        Some("reject") => OnCall::Reject(status.and_then(|status| u16::try_from(status).ok()).unwrap_or(486)),
+        Some(_) => {
+            reader.noted::<()>(Err(reader.wrong("on_call", "write ring, answer or reject")));
+            OnCall::Ring
+        }
     }
 }

@@ -18,16 +18,37 @@ pub(super) struct Reader<'a> {
     environment: &'a Environment,
     /// Keys that were asked for: a test holds them against the schema.
     asked: RefCell<BTreeSet<&'static str>>,
+    /// What is wrong so far.
+    errors: RefCell<Vec<ConfigError>>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(place: Place, settings: BTreeMap<String, Setting>, environment: &'a Environment) -> Self {
-        Self { place, settings, environment, asked: RefCell::default() }
+        Self { place, settings, environment, asked: RefCell::default(), errors: RefCell::default() }
     }
 
     #[cfg(test)]
     pub(super) fn asked(&self) -> Vec<String> {
         self.asked.borrow().iter().map(|key| (*key).to_owned()).collect()
+    }
+
+    /// A value; of one that is wrong the default, and [`Reader::finish`] tells.
+    pub(super) fn noted<T: Default>(&self, read: Result<T, ConfigError>) -> T {
+        read.unwrap_or_else(|error| {
+            self.errors.borrow_mut().push(error);
+            T::default()
+        })
+    }
+
+    /// What was read, if everything was right.
+    ///
+    /// # Errors
+    /// Everything that was wrong.
+    pub(super) fn finish<T>(&self, read: T) -> Result<T, ConfigError> {
+        match ConfigError::of(self.errors.take()) {
+            None => Ok(read),
+            Some(error) => Err(error),
+        }
     }
 
     /// The value of a key is wrong because of `why`, which also says what would do.
@@ -43,7 +64,8 @@ impl<'a> Reader<'a> {
                 }
             }
         };
-        ConfigError::Value { what, why: why.to_string() }
+        let line = self.settings.get(key).and_then(|setting| setting.origin.line());
+        ConfigError::Value { line, what, why: why.to_string() }
     }
 
     fn setting(&self, key: &'static str) -> Option<&Setting> {
@@ -189,5 +211,5 @@ impl<'a> Reader<'a> {
 
 /// Is what a key holds never shown?
 pub(super) fn is_secret(key: &str) -> bool {
-    key == "password"
+    ["password", "hep_key"].contains(&key)
 }

@@ -52,6 +52,31 @@ pub struct Phone {
     pub database: Option<String>,
     /// Takes calls that belong to no account.
     pub take_unclaimed: Option<bool>,
+    /// From where calls come whatever account they are for: addresses and blocks as 192.0.2.0/24, or any.
+    pub sources: Option<Vec<String>>,
+    /// File of user:password, one a line: callers from elsewhere are asked for one of these.
+    pub challenge_callers: Option<String>,
+    /// Requests a second that one unknown address may send; 0 for any number, 200 when absent.
+    #[schemars(range(max = 1_000_000))]
+    pub rate_limit: Option<u32>,
+    /// Records messages and media of calls and registrations for `sidetone trace`; so when absent.
+    pub trace: Option<bool>,
+    /// Records credentials and media keys too.
+    pub trace_secrets: Option<bool>,
+    /// Traces of calls that are kept on disk, 500 when absent.
+    pub trace_keep: Option<u32>,
+    /// Messages and media notes kept of one call, 512 when absent.
+    #[schemars(range(min = 1))]
+    pub trace_entries: Option<u32>,
+    /// Octets kept of one call, 262144 when absent.
+    #[schemars(range(min = 1))]
+    pub trace_octets: Option<u32>,
+    /// Collector that gets every SIP message by HEP3 over UDP, as HOST or HOST:PORT.
+    pub hep: Option<String>,
+    /// Our capture agent id towards the collector, 1 when absent.
+    pub hep_id: Option<u32>,
+    /// The collector's password; better as ${env:NAME} or ${file:PATH} than in clear.
+    pub hep_key: Option<String>,
 }
 
 /// An account.

@@ -76,7 +76,7 @@ fn bad_flags_are_named_with_their_remedy() {
         (account(AccountFlags { transport: Some("sctp".into()), ..flags("sip:a@b") }), "sctp", "udp"),
         (account(AccountFlags { preset: Some("acme".into()), ..flags("sip:a@b") }), "--preset \"acme\"", "telnyx"),
         (account(AccountFlags { account: Some("home".into()), ..AccountFlags::default() }), "home", "--aor"),
-        (bind.process(&nothing()).unwrap_err(), "--bind \"nowhere\"", "IP:PORT"),
+        (bind.process(&nothing(), Vec::new()).unwrap_err(), "--bind \"nowhere\"", "IP:PORT"),
         (
             account(AccountFlags { password_file: Some("/no/such/file".into()), ..flags("sip:a@b") }),
             "/no/such/file",

@@ -1,11 +1,12 @@
 //! Whom a phone trusts: with its credentials, and with calls to it.
 
-use super::ConfigError;
-use crate::phone::Settings;
+use super::draft::Over;
+use super::reader::Reader;
 use crate::sip::agent::{Network, NotNetwork};
 use crate::sip::auth::{Algorithm, Credentials};
 use crate::sip::guard::{self, Callers, Rate, Strangers};
 use std::path::PathBuf;
+use toml::Value;
 
 /// Whose challenges an account answers, and who may call it beside its registrar and proxies.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -27,16 +28,13 @@ pub struct CallerFlags {
     /// Asks callers from unknown addresses for a user name and password of this file, one user:password a line
     #[arg(long, value_name = "PATH")]
     pub challenge_callers: Option<PathBuf>,
-    /// Requests a second that one unknown address may send; 0 for any number
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    pub rate_limit: u32,
+    /// Requests a second that one unknown address may send, 200 when absent; 0 for any number
+    #[arg(long, value_name = "N")]
+    pub rate_limit: Option<u32>,
 }
 
-impl TrustFlags {
-    fn networks(&self) -> Result<Vec<Network>, ConfigError> {
-        networks(&self.allow).map_err(ConfigError::Allow)
-    }
-}
+/// Requests a second of one stranger.
+const RATE: u32 = 200;
 
 /// Networks; `any` is all of them.
 pub(super) fn networks(texts: &[String]) -> Result<Vec<Network>, NotNetwork> {
@@ -59,27 +57,50 @@ pub(super) fn algorithm(name: &str) -> Result<Algorithm, &'static str> {
 }
 
 impl CallerFlags {
-    /// Puts them into the settings of a phone, which ignores strangers unless it takes calls from anyone.
-    ///
-    /// # Errors
-    /// When the file cannot be read or holds no users.
-    pub fn apply(&self, trust: &TrustFlags, settings: &mut Settings) -> Result<(), ConfigError> {
-        let allow = trust.networks()?;
-        // Who names networks means these; who takes calls from anyone means anyone.
-        let strangers = match settings.take_unclaimed && allow.is_empty() {
-            true => Strangers::Admit,
-            false => Strangers::Ignore,
+    /// What they, and the networks of `trust`, lay over `[phone]`.
+    pub fn over(&self, trust: &TrustFlags) -> Vec<Over> {
+        let networks = (!trust.allow.is_empty()).then(|| Value::from(trust.allow.clone()));
+        let file = self.challenge_callers.as_ref().map(|path| path.to_string_lossy().into_owned());
+        vec![
+            Over::new("sources", "--allow", networks),
+            Over::new("challenge_callers", "--challenge-callers", file),
+            Over::new("rate_limit", "--rate-limit", self.rate_limit.map(i64::from)),
+        ]
+    }
+}
+
+/// What the configuration says of strangers.
+#[derive(Clone, Debug)]
+pub(super) struct Guarding {
+    sources: Vec<Network>,
+    rate: u32,
+    callers: Option<Vec<Credentials>>,
+}
+
+impl Guarding {
+    pub(super) fn read(reader: &Reader<'_>) -> Self {
+        let sources = reader.noted(reader.list("sources")).unwrap_or_default();
+        let sources = networks(&sources).map_err(|error| reader.wrong("sources", format!("{error}, or any")));
+        let callers = reader.noted(reader.path("challenge_callers")).and_then(|path| {
+            let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
+            let users = text.and_then(|text| users(&text));
+            let wrong = |why| reader.wrong("challenge_callers", format!("{why}; write one user:password a line"));
+            reader.noted(users.map(Some).map_err(wrong))
+        });
+        let rate = reader.noted(reader.whole("rate_limit", 0..=1_000_000, "200")).unwrap_or(RATE);
+        Self { sources: reader.noted(sources), rate, callers }
+    }
+
+    /// What becomes of strangers; `take_unclaimed`: calls are taken that no account claims.
+    pub(super) fn guard(&self, take_unclaimed: bool) -> guard::Config {
+        let strangers = match &self.callers {
+            Some(users) => Strangers::Challenge(Callers { realm: REALM.into(), users: users.clone() }),
+            // Who names networks means these; who takes calls from anyone means anyone.
+            None if take_unclaimed && self.sources.is_empty() => Strangers::Admit,
+            None => Strangers::Ignore,
         };
-        let rate = Rate { per_second: self.rate_limit, burst: self.rate_limit.saturating_mul(5) };
-        let mut guard = guard::Config { strangers, allow, rate: (self.rate_limit > 0).then_some(rate) };
-        if let Some(path) = &self.challenge_callers {
-            let fail = |why: String| ConfigError::Callers { path: path.clone(), why };
-            let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
-            let users = users(&text).map_err(fail)?;
-            guard.strangers = Strangers::Challenge(Callers { realm: REALM.into(), users });
-        }
-        settings.guard = Some(guard);
-        Ok(())
+        let rate = Rate { per_second: self.rate, burst: self.rate.saturating_mul(5) };
+        guard::Config { strangers, allow: self.sources.clone(), rate: (self.rate > 0).then_some(rate) }
     }
 }
 
@@ -111,7 +132,7 @@ fn users(text: &str) -> Result<Vec<Credentials>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{AccountFlags, Environment, MediaFlags};
+    use crate::config::{AccountFlags, Draft, Environment, MediaFlags};
     use crate::sip::agent::Realms;
 
     #[test]
@@ -148,19 +169,39 @@ mod tests {
 
     #[test]
     fn strangers_are_ignored_unless_anyone_may_call() {
-        let flags = CallerFlags { challenge_callers: None, rate_limit: 10 };
-        let mut settings = Settings::default();
-        let of = |flags: &CallerFlags, trust: &TrustFlags, settings: &mut Settings| {
-            flags.apply(trust, settings).unwrap();
-            settings.guard.clone().unwrap()
+        let directory = tempfile::tempdir().unwrap();
+        let (path, callers) = (directory.path().join("config.toml"), directory.path().join("callers"));
+        std::fs::write(&callers, "ann:secret\n").unwrap();
+        let guard = |text: &str, flags: &CallerFlags, trust: &TrustFlags, unclaimed: bool| {
+            std::fs::write(&path, format!("[phone]\n{text}")).unwrap();
+            let environment = Environment::default();
+            let mut draft = Draft::gather(Some(&path), &environment).unwrap();
+            draft.over(flags.over(trust)).unwrap();
+            draft.process().map(|process| process.guard(unclaimed)).map_err(|error| error.to_string())
         };
-        let nobody = TrustFlags::default();
-        assert_eq!(of(&flags, &nobody, &mut settings).strangers, Strangers::Ignore);
-        settings.take_unclaimed = true;
-        let guard = of(&flags, &nobody, &mut settings);
-        assert_eq!((guard.strangers, guard.rate), (Strangers::Admit, Some(Rate { per_second: 10, burst: 50 })));
+        let (no, nobody) = (CallerFlags::default(), TrustFlags::default());
+        let usual = guard("", &no, &nobody, false).unwrap();
+        assert_eq!((usual.strangers, usual.rate), (Strangers::Ignore, Some(Rate { per_second: 200, burst: 1_000 })));
+        let open = guard("rate_limit = 10\n", &no, &nobody, true).unwrap();
+        assert_eq!((open.strangers, open.rate), (Strangers::Admit, Some(Rate { per_second: 10, burst: 50 })));
         let some = TrustFlags { allow: vec!["192.0.2.0/24".into()], ..TrustFlags::default() };
-        let guard = of(&CallerFlags { rate_limit: 0, ..flags }, &some, &mut settings);
-        assert_eq!((guard.strangers, guard.allow.len(), guard.rate), (Strangers::Ignore, 1, None));
+        let flags = CallerFlags { rate_limit: Some(0), ..CallerFlags::default() };
+        let named = guard("rate_limit = 10\nsources = [\"any\"]\n", &flags, &some, true).unwrap();
+        assert_eq!(
+            (named.strangers, named.allow.len(), named.rate),
+            (Strangers::Ignore, 1, None),
+            "flags over the file"
+        );
+        let file = format!("challenge_callers = \"{}\"\nsources = [\"198.51.100.0/24\"]\n", callers.display());
+        let asked = guard(&file, &no, &nobody, false).unwrap();
+        assert!(matches!(asked.strangers, Strangers::Challenge(callers) if callers.users.len() == 1));
+        for (text, value, remedy) in [
+            ("challenge_callers = \"/no/such\"\n", "phone.challenge_callers = \"/no/such\"", "user:password"),
+            ("sources = [\"everyone\"]\n", "everyone", "or any"),
+            ("rate_limit = -1\n", "rate_limit = -1", "such as 200"),
+        ] {
+            let error = guard(text, &no, &nobody, false).unwrap_err();
+            assert!(error.contains(":2: ") && error.contains(value) && error.contains(remedy), "{error}");
+        }
     }
 }

@@ -28,6 +28,75 @@ fn a_good_configuration_is_said_to_be_good_and_a_bad_one_is_told_whole() {
     }
 }
 
+/// Everything that is wrong is told at once, in the order of the lines, each by itself.
+#[test]
+fn check_tells_every_error_of_a_file() {
+    let home = Home::new();
+    let file = write(
+        &home,
+        "default_account = \"c\"\n[phone]\nbnd = \"x\"\nrtp_ports = \"9\"\nrate_limit = \"many\"\ntrace = 1\n\
+         [defaults]\npacket_time = 25\n[account.a]\naor = \"sip:b\"\nexpires = 0\nsrpt = \"off\"\ncodecs = [\"g729\"]\n\
+         headers = [\"Via: x\", \"X-Good: y\", \"no colon\"]\n[account.b]\naor = \"sip:b@c\"\npreset = \"telnix\"\nring = 500\n",
+    );
+    let bad = home.run(&["config", "check", "--config", &file]);
+    assert_eq!((bad.code, bad.out.as_str()), (8, ""), "{bad:?}");
+    let lines: Vec<&str> = bad.err.lines().collect();
+    let wanted = [
+        (1, "default_account = \"c\""),
+        (3, "unknown key phone.bnd; did you mean bind?"),
+        (4, "phone.rtp_ports = \"9\""),
+        (5, "phone.rate_limit = \"many\""),
+        (6, "phone.trace = 1"),
+        (8, "packet_time = 25"),
+        (10, "account.a.aor = \"sip:b\""),
+        (11, "account.a.expires = 0"),
+        (12, "unknown key account.a.srpt; did you mean srtp?"),
+        (13, "account.a.codecs = [\"g729\"]"),
+        (14, "Via"),
+        (14, "no colon"),
+        (17, "account.b.preset = \"telnix\""),
+        (18, "account.b.ring = 500"),
+    ];
+    assert_eq!(lines.len(), wanted.len(), "each once:\n{}", bad.err);
+    for (said, (line, text)) in lines.iter().zip(wanted) {
+        let place = format!("sidetone: {file}:{line}: ");
+        assert!(said.starts_with(&place) && said.contains(text), "line {line}, {text}:\n{}", bad.err);
+    }
+    // What is no TOML is told by each line that is none.
+    let file = write(&home, "[account.a\naor = \"sip:a@b\"\nexpires = =\n");
+    let bad = home.run(&["config", "check", "--config", &file]);
+    assert!(bad.code == 8 && bad.err.contains("config.toml:1: ") && bad.err.contains("config.toml:3: "), "{bad:?}");
+    // Keys of the environment have no line; they are told behind those that have.
+    let file = write(&home, "[account.a]\naor = \"sip:a@b\"\nexpires = 0\n");
+    let mut command = home.command(&["config", "check", "--config", &file]);
+    let bad = Running::start(command.env("SIDETONE__PHONE__TRACE_KEEP", "some")).finish();
+    let lines: Vec<&str> = bad.err.lines().collect();
+    assert!(lines.len() == 2 && lines[1].contains("SIDETONE__PHONE__TRACE_KEEP \"some\""), "{bad:?}");
+}
+
+#[test]
+fn guard_and_recorder_are_keys_too() {
+    let home = Home::new();
+    std::fs::write(home.path("callers"), "ann:secret\n").unwrap();
+    let file = write(
+        &home,
+        &format!(
+            "[phone]\nsources = [\"192.0.2.0/24\"]\nchallenge_callers = \"{}\"\nrate_limit = 50\ntrace = true\n\
+             trace_keep = 10\ntrace_entries = 64\ntrace_octets = 9000\ntrace_secrets = false\nhep = \"127.0.0.1\"\n\
+             hep_id = 7\nhep_key = \"correct-horse\"\n",
+            home.text("callers")
+        ),
+    );
+    let good = home.run(&["config", "check", "--config", &file]);
+    assert_eq!(good.code, 0, "{good:?}");
+    let mut command = home.command(&["config", "print", "--config", &file]);
+    let shown = Running::start(command.env("SIDETONE__PHONE__RATE_LIMIT", "5")).finish();
+    for text in ["rate_limit = \"5\"", "SIDETONE__PHONE__RATE_LIMIT", "trace_keep = 10", "hep_key = \"********\""] {
+        assert!(shown.out.contains(text), "{text}: {}", shown.out);
+    }
+    assert!(!shown.out.contains("correct-horse"), "{}", shown.out);
+}
+
 #[test]
 fn print_tells_every_value_and_its_origin_but_no_secret() {
     let home = Home::new();
