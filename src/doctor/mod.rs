@@ -7,6 +7,7 @@
 //!
 //! It uses the phone as everybody does and reads the registration in the phone's own flight recorder.
 
+mod certificate;
 mod enrol;
 mod reach;
 mod stun;
@@ -34,7 +35,7 @@ pub enum Mark {
 /// One thing that was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
-    /// `config`, `dns`, `udp`, `tcp`, `tls`, `registration`, `challenge`, `nat` or `call`.
+    /// `config`, `dns`, `udp`, `tcp`, `tls`, `certificate`, `registration`, `challenge`, `nat` or `call`.
     pub check: String,
     /// How grave.
     pub mark: Mark,

@@ -1,6 +1,6 @@
 //! Names and transports: is somebody there, and does he answer?
 
-use super::{Finding, Mark, Patient, Seen};
+use super::{Finding, Mark, Patient, Seen, certificate};
 use crate::driver::{Clock, entropy};
 use crate::net::{BindConfig, Dns, Inbox, Incoming, Now, Resolver, Tls, Transports};
 use crate::random::Random;
@@ -15,6 +15,7 @@ use crate::sip::via::{MAGIC_COOKIE, Via};
 use crate::sip::wire;
 use crate::time::Duration;
 use serde_json::json;
+use std::net::SocketAddr;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -36,7 +37,7 @@ pub(super) async fn examine(
     tls.domains.extend(server.host().map(ToString::to_string));
     let tls = Tls::load(&tls).map_err(|error| error.to_string())?;
     let dns = Dns { server: settings.dns_server, seed: random.u64() };
-    let bind = BindConfig { ips: settings.ips.clone(), tls: Some(tls), dns, ..BindConfig::everywhere(Some(0)) };
+    let bind = BindConfig { ips: settings.ips.clone(), tls: Some(tls.clone()), dns, ..BindConfig::everywhere(Some(0)) };
     let (transports, mut inbox) =
         Transports::bind(bind, Now::new(move || clock.now())).map_err(|error| error.to_string())?;
     let resolver = transports.resolver();
@@ -73,8 +74,20 @@ pub(super) async fn examine(
         let named = target.port.filter(|_| !other || transport != Transport::Tls && own != Some(Transport::Tls));
         let Ok(hops) = resolver.resolve(&host, named, Some(transport)).await else { continue };
         let Some(hop) = hops.first().copied() else { continue };
+        if transport == Transport::Tls {
+            let from = SocketAddr::new(hop.local.ip(), 0);
+            let bare = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+            // Without a connection the question below says why.
+            if let Ok(presented) = tls.inspect(from, hop.remote, bare, PATIENCE).await {
+                let (now, insecure) = (clock.wall().at(clock.now()), settings.tls.insecure);
+                certificate::judge(&presented, (bare, hop.remote), (other, insecure), now, tell);
+                if presented.version.is_none() || presented.problem.is_some() && !insecure {
+                    continue;
+                }
+            }
+        }
         let asked = ask(&transports, &mut inbox, hop, patient, &mut random).await;
-        tell(answer(transport, other, hop, &host, asked, seen));
+        tell(answer(transport, other, hop, asked, seen));
     }
     Ok(())
 }
@@ -177,7 +190,7 @@ async fn ask(transports: &Transports, inbox: &mut Inbox, hop: Hop, patient: &Pat
 }
 
 /// Judges what became of the question over one transport.
-fn answer(transport: Transport, other: bool, hop: Hop, host: &str, asked: Asked, seen: &mut Vec<Seen>) -> Finding {
+fn answer(transport: Transport, other: bool, hop: Hop, asked: Asked, seen: &mut Vec<Seen>) -> Finding {
     let check = transport.parameter();
     let name = transport.name();
     let remote = hop.remote;
@@ -190,13 +203,8 @@ fn answer(transport: Transport, other: bool, hop: Hop, host: &str, asked: Asked,
                 seen.push(Seen { local: hop.local.ip(), outside: outside.ip(), ports_differ });
             }
             let status = response.status;
-            let verified = if transport == Transport::Tls {
-                format!("; its certificate is good for {host}")
-            } else {
-                String::new()
-            };
             let text = format!(
-                "{remote} answers over {name} in {millis:.0} ms: {status} {}{verified}",
+                "{remote} answers over {name} in {millis:.0} ms: {status} {}",
                 crate::trace::harmless(&response.reason)
             );
             let details = json!({"remote": remote.to_string(), "status": status.code(), "ms": millis,
@@ -206,14 +214,14 @@ fn answer(transport: Transport, other: bool, hop: Hop, host: &str, asked: Asked,
         }
         Asked::Failed(why) => {
             let mark = if other { Mark::Warn } else { Mark::Fail };
-            let text = format!("{remote} cannot be reached over {name}: {why}");
+            let (what, remedy) = why.split_once("; ").map_or((why.as_str(), None), |(what, how)| (what, Some(how)));
+            let text = format!("{remote} cannot be reached over {name}: {what}");
             let finding = Finding::new(check, mark, text, json!({"remote": remote.to_string(), "reason": why}));
-            match (other, transport) {
-                (true, _) => finding.with_remedy("nothing, as long as another transport works"),
-                (false, Transport::Tls) => {
-                    finding.with_remedy("check host and port; a private authority is trusted with --tls-ca FILE")
+            match other {
+                true => finding.with_remedy("nothing, as long as another transport works"),
+                false => {
+                    finding.with_remedy(remedy.unwrap_or("check host, port and firewall, or use another --transport"))
                 }
-                (false, _) => finding.with_remedy("check host, port and firewall, or use another --transport"),
             }
         }
         Asked::Silent => {

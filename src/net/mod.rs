@@ -24,5 +24,5 @@ pub use interfaces::local_towards;
 pub use limits::{Limits, Traffic};
 pub use resolve::{Dns, ResolveError, Resolver, Steps};
 pub use rtp_ports::{PortPair, PortRange, PortRangeError, PortsError, RtpPorts};
-pub use tls::{Tls, TlsError, TlsSettings};
+pub use tls::{Presented, Tls, TlsError, TlsSettings};
 pub use transports::{Inbox, Incoming, Now, Transports};

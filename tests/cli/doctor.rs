@@ -2,7 +2,8 @@
 
 use crate::process::{Domain, Home, Outcome, PASSWORD, Running, closed_port};
 use serde_json::Value;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 
 /// The findings of a check.
 #[track_caller]
@@ -125,4 +126,85 @@ fn address_translation_is_seen_by_stun() {
     assert!(nat[0]["text"].as_str().unwrap().contains("sees 203.0.113.7:"), "{nat:?}");
     // The domain is on this machine and sees us as we are.
     assert!(nat[1]["mark"] == "warn" && nat[1]["text"].as_str().unwrap().contains("several addresses"), "{nat:?}");
+}
+
+/// A translator and a server with two addresses behind it, in one: what the translator would show, and what it would let
+/// in. The server has the addresses 127.0.0.1 and 127.0.0.2, each with two ports.
+fn translated(mapping: &'static str, filtering: &'static str) -> SocketAddr {
+    let one = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let first = one.local_addr().unwrap().port();
+    let two = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let second = two.local_addr().unwrap().port();
+    let bind = |port: u16| UdpSocket::bind(("127.0.0.2", port)).unwrap();
+    let sockets = Arc::new([one, two, bind(first), bind(second)]);
+    for number in 0..sockets.len() {
+        let sockets = Arc::clone(&sockets);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 1500];
+            while let Ok((length, from)) = sockets[number].recv_from(&mut buffer) {
+                let request = &buffer[..length];
+                if length < 20 || request[..2] != [0, 1] {
+                    continue;
+                }
+                let change = request.windows(4).position(|window| window == [0, 3, 0, 4]);
+                let flags = change.map_or(0, |at| request[at + 7]);
+                let passes = match flags {
+                    0 => true,
+                    6 => filtering == "everybody",
+                    _ => filtering != "port",
+                };
+                if !passes {
+                    continue;
+                }
+                let mapped = match mapping {
+                    "one" => 40_000,
+                    "address" => 40_000 + (number as u16 / 2),
+                    _ => 40_000 + number as u16,
+                };
+                let mut reply = vec![1, 1, 0, 24, 0x21, 0x12, 0xa4, 0x42];
+                reply.extend(&request[8..20]);
+                reply.extend([0, 0x20, 0, 8, 0, 1]);
+                reply.extend((mapped ^ 0x2112_u16).to_be_bytes());
+                reply.extend([203 ^ 0x21, 0x12, 113 ^ 0xa4, 7 ^ 0x42]);
+                // OTHER-ADDRESS.
+                reply.extend([0x80, 0x2c, 0, 8, 0, 1]);
+                reply.extend(second.to_be_bytes());
+                reply.extend([127, 0, 0, 2]);
+                let sender = match flags {
+                    0 => number,
+                    6 => 3,
+                    _ => 1,
+                };
+                let _ = sockets[sender].send_to(&reply, from);
+            }
+        });
+    }
+    SocketAddr::from(([127, 0, 0, 1], first))
+}
+
+#[test]
+fn every_kind_of_translator_is_told_apart() {
+    let (domain, home) = (Domain::start(), Home::new());
+    let aor = domain.aor("ann");
+    for (mapping, filtering, kind, mark, asked) in [
+        ("one", "everybody", "full cone", "ok", 2),
+        ("one", "address", "restricted cone", "ok", 2),
+        ("one", "port", "port-restricted cone", "ok", 2),
+        ("address", "port", "symmetric", "warn", 3),
+        ("port", "port", "symmetric", "warn", 3),
+    ] {
+        let server = translated(mapping, filtering).to_string();
+        let seen = examine(&home, PASSWORD, &["--aor", &aor, "--stun", &server]);
+        assert_eq!(seen.code, 0, "{seen:?}");
+        let nat = findings(&seen, "nat").remove(0);
+        assert_eq!((&nat["mark"], &nat["details"]["translator"]), (&mark.into(), &kind.into()), "{nat}");
+        assert!(nat["text"].as_str().unwrap().contains(kind), "{nat}");
+        assert_eq!(nat["details"]["seen"].as_array().unwrap().len(), asked, "{nat}");
+        let by = match mapping {
+            "one" => "endpoint-independent",
+            "address" => "address-dependent",
+            _ => "address-and-port-dependent",
+        };
+        assert_eq!(nat["details"]["mapping"], by, "{nat}");
+    }
 }

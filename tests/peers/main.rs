@@ -32,3 +32,4 @@ mod speech;
 mod storm;
 mod tls;
 mod transfer;
+mod translator;

@@ -18,6 +18,9 @@ const BINDING_SUCCESS: u16 = 0x0101;
 const BINDING_ERROR: u16 = 0x0111;
 
 const MAPPED_ADDRESS: u16 = 0x0001;
+/// RFC 5780 sections 7.2 and 7.4.
+const CHANGE_REQUEST: u16 = 0x0003;
+const OTHER_ADDRESS: u16 = 0x802C;
 const ERROR_CODE: u16 = 0x0009;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 const FINGERPRINT: u16 = 0x8028;
@@ -104,6 +107,33 @@ fn seal(mut message: Vec<u8>) -> Vec<u8> {
     message.extend(4u16.to_be_bytes());
     message.extend(sum.to_be_bytes());
     message
+}
+
+/// A Binding request that asks for the answer from another address or port of the server (RFC 5780 section 7.2).
+pub(super) fn request_from_elsewhere(id: TransactionId, ip: bool, port: bool) -> Vec<u8> {
+    let flags = u32::from(ip) << 2 | u32::from(port) << 1;
+    let mut message = Vec::with_capacity(HEADER + 8);
+    message.extend(BINDING_REQUEST.to_be_bytes());
+    message.extend(8u16.to_be_bytes());
+    message.extend(MAGIC);
+    message.extend(id.0);
+    message.extend(CHANGE_REQUEST.to_be_bytes());
+    message.extend(4u16.to_be_bytes());
+    message.extend(flags.to_be_bytes());
+    message
+}
+
+/// The other address and port of the server, as an answer of its names them (RFC 5780 section 7.4).
+pub(super) fn other_address(answer: &[u8]) -> Option<SocketAddr> {
+    let mut at = HEADER;
+    while let Some(attribute) = answer.get(at..at + 2).and_then(number) {
+        let length = usize::from(answer.get(at + 2..at + 4).and_then(number)?);
+        if attribute == OTHER_ADDRESS {
+            return address(answer.get(at + 4..at + 4 + length)?);
+        }
+        at += 4 + length.next_multiple_of(4);
+    }
+    None
 }
 
 /// The answer to a Binding request; `None` if it is no proper one: to be ignored (section 6.3).

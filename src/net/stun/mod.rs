@@ -7,9 +7,11 @@
 //!  ask_from ── the same for a socket that nobody else reads, such as an RTP port before its call
 //! ```
 
+mod behaviour;
 mod fuzz;
 mod message;
 
+pub use behaviour::{Behaviour, Dependence, behaviour};
 pub use fuzz::fuzz;
 pub use message::{Message, Reply, TransactionId, is_stun, read, request, response, success};
 

@@ -9,10 +9,12 @@
 
 mod explain;
 mod identity;
+mod inspect;
 mod names;
 
 pub(super) use explain::explain;
 pub(super) use identity::is_for;
+pub use inspect::Presented;
 pub(super) use names::{Conflict, Names};
 
 use identity::Verifier;
@@ -20,6 +22,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::client::danger::ServerCertVerifier;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -162,22 +165,26 @@ impl Tls {
 
     /// For the handshake of a connection with a peer that has to be `name`: a domain, or an address in text form.
     pub(super) fn client(&self, name: &str) -> Result<(Arc<ClientConfig>, ServerName<'static>), rustls::Error> {
+        let (verifier, server) = self.verifier(name)?;
+        Ok((Arc::new(self.config(Arc::new(verifier))?), server))
+    }
+
+    fn verifier(&self, name: &str) -> Result<(Verifier, ServerName<'static>), rustls::Error> {
         let unspeakable = |_| rustls::Error::General(format!("\"{name}\" is no name that a certificate can hold"));
         let server = ServerName::try_from(name.to_owned()).map_err(unspeakable)?;
         let mut accepted = vec![name.to_owned()];
         if matches!(server, ServerName::IpAddress(_)) {
             accepted.extend(self.0.domains.iter().cloned());
         }
-        let verifier = Verifier {
-            provider: Arc::clone(&self.0.provider),
-            roots: self.0.roots(),
-            accepted,
-            insecure: self.0.insecure,
-        };
+        let (provider, roots) = (Arc::clone(&self.0.provider), self.0.roots());
+        Ok((Verifier { provider, roots, accepted, insecure: self.0.insecure }, server))
+    }
+
+    fn config(&self, verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, rustls::Error> {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.0.provider))
             .with_safe_default_protocol_versions()?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier));
+            .with_custom_certificate_verifier(verifier);
         let mut config = match &self.0.own {
             Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
             None => builder.with_no_client_auth(),
@@ -185,7 +192,7 @@ impl Tls {
         // A resumed session is not verified again; connections live long enough to do without.
         config.resumption = Resumption::disabled();
         config.key_log = Arc::new(KeyLogFile::new());
-        Ok((Arc::new(config), server))
+        Ok(config)
     }
 
     /// Are names checked at all?
@@ -198,11 +205,9 @@ impl Material {
     fn roots(&self) -> Arc<RootCertStore> {
         let read = || {
             let mut roots = RootCertStore::empty();
-            if !self.insecure {
-                let found = rustls_native_certs::load_native_certs();
-                let (added, ignored) = roots.add_parsable_certificates(found.certs);
-                tracing::debug!(added, ignored, errors = ?found.errors, "authorities of the platform");
-            }
+            let found = rustls_native_certs::load_native_certs();
+            let (added, ignored) = roots.add_parsable_certificates(found.certs);
+            tracing::debug!(added, ignored, errors = ?found.errors, "authorities of the platform");
             roots.add_parsable_certificates(self.extra.iter().cloned());
             Arc::new(roots)
         };
