@@ -47,8 +47,28 @@ fn nobody_there_says_what_to_check() {
     let explanation = called.ended()[0]["metadata"]["explanation"].clone();
     let explanation = explanation.as_str().unwrap_or_else(|| panic!("{called:?}"));
     assert!(explanation.contains("127.0.0.1") && explanation.contains("check the address"), "{explanation}");
+    // A name that nobody knows.
+    let arguments =
+        ["call", "sip:bob@nowhere.invalid", "--no-register", "--source", "silence", "--sink", "null", "--json"];
+    let called = home.run(&arguments);
+    assert_eq!(called.code, 5, "{called:?}");
+    let explanation = called.ended()[0]["metadata"]["explanation"].as_str().unwrap_or_default().to_owned();
+    assert!(explanation.contains("nowhere.invalid") && explanation.contains("check the"), "{explanation}");
+    let mut command = home.command(&["register", "--aor", "sip:ann@nowhere.invalid", "--once", "--json"]);
+    let failed = Running::start(&mut command).finish();
+    let event = failed.objects().into_iter().find(|event| event["event"] == "registration.failed").unwrap();
+    let explanation = event["explanation"].as_str().unwrap();
+    assert!(explanation.contains("nowhere.invalid") && explanation.contains("check the spelling"), "{event}");
     let domain = Domain::start();
     let aor = domain.aor("ann");
+    // A call without a password: none was sent, so none was wrong.
+    let arguments = ["call", "bob", "--aor", &aor, "--no-register", "--source", "silence", "--sink", "null", "--json"];
+    let mut command = home.command(&arguments);
+    command.env_remove("SIDETONE_PASSWORD");
+    let called = Running::start(&mut command).finish();
+    let explanation = called.ended()[0]["metadata"]["explanation"].as_str().unwrap_or_default().to_owned();
+    let wanted = "it wants a user name and password for the realm \"loopback\", which were not sent; give --auth-user";
+    assert!(explanation.starts_with("407 from 127.0.0.1") && explanation.contains(wanted), "{explanation}");
     let stranger = home.run(&["call", "nobody", "--aor", &aor, "--source", "silence", "--sink", "null", "--json"]);
     let explanation = stranger.ended()[0]["metadata"]["explanation"].as_str().unwrap().to_owned();
     assert!(explanation.starts_with("404 from 127.0.0.1") && explanation.contains("check the number"), "{explanation}");

@@ -87,14 +87,101 @@ pub(super) const TELNYX: &[(&str, &str)] = &[
     ("TV1", "an error within Telnyx; try again, or another of its servers"),
 ];
 
+/// What a carrier means by a status where it gives no code of its own (its public pages), and what to change: part of the
+/// host, the status, whether a registration was refused, the sentence. The first row that fits wins.
+const STATUSES: &[(&str, u16, bool, &str)] = &[
+    (
+        "twilio",
+        400,
+        false,
+        "Twilio takes numbers as + and digits, and a caller id that it knows: dial +COUNTRY..., set numbers, and verify the caller id",
+    ),
+    ("twilio", 401, true, TWILIO_LIST),
+    ("twilio", 407, true, TWILIO_LIST),
+    (
+        "twilio",
+        403,
+        true,
+        "Twilio does not let this user register: enable registration for the SIP domain, and use its name as the domain, never an address",
+    ),
+    (
+        "twilio",
+        403,
+        false,
+        "Twilio does not allow this call: put our address on the access control list (or use the credential list), call from a number of the account, allow the country under geographic permissions, and name the domain or trunk in the address, never an IP",
+    ),
+    ("pstn.twilio", 404, false, "the trunk does not know that number: dial it as + and digits"),
+    (
+        "twilio",
+        404,
+        false,
+        "nobody was dialled: the domain's voice URL has to answer with TwiML that dials; check the number too",
+    ),
+    ("pstn.twilio", 405, true, "a trunk takes no REGISTER: set register = false (preset = \"twilio-trunk\")"),
+    ("twilio", 415, false, "Twilio wants PCMU or PCMA in the offer: add pcmu or pcma to codecs"),
+    ("twilio", 423, true, "Twilio registers for 600 s at least and 3600 s at most: set expires = 1800"),
+    (
+        "twilio",
+        503,
+        false,
+        "more calls per second (one by default) or at once than the account may make: slow down and try again, or have the limit raised",
+    ),
+    ("pstn.twilio", 603, false, "Twilio has suspended the account: look into the console"),
+    ("telnyx", 401, true, TELNYX_CREDENTIALS),
+    ("telnyx", 403, true, TELNYX_CREDENTIALS),
+    (
+        "telnyx",
+        403,
+        false,
+        "Telnyx does not allow this call: call from a number of the account as + and digits, assign an outbound voice profile to the connection, and allow the country in it",
+    ),
+    ("telnyx", 404, false, "Telnyx does not know that number: dial it as + and digits"),
+    ("telnyx", 405, false, "Telnyx takes no REFER unless the connection allows it: enable it in the portal"),
+    (
+        "telnyx",
+        480,
+        false,
+        "nobody is registered there, or the number cannot be reached at present: register first, and try again later",
+    ),
+    ("telnyx", 503, false, "an error within Telnyx: try again, or another of its servers"),
+    ("signalwire", 401, true, SIGNALWIRE_DOMAIN),
+    ("signalwire", 403, true, SIGNALWIRE_DOMAIN),
+];
+
+const TWILIO_LIST: &str = "Twilio did not accept user name and password: check that the credential list is mapped to the \
+    domain's registrations, which is not the one for calls, and that the user name is that of the credential";
+
+const TELNYX_CREDENTIALS: &str = "Telnyx did not accept user name and password: check that they are those of the credential \
+    connection, not of the portal, and that the connection is enabled";
+
+const SIGNALWIRE_DOMAIN: &str = "SignalWire did not accept user name and password: copy the domain from the dashboard \
+    (SPACE-SUFFIX.sip.signalwire.com), since without the suffix a server answers that knows no users, and set the password \
+    there";
+
+/// Is the carrier the host, or what names itself?
+fn is(server: &str, names: &[&str], carrier: &str) -> bool {
+    std::iter::once(&server).chain(names).any(|name| name.to_ascii_lowercase().contains(carrier))
+}
+
+/// What a carrier means by a status.
+pub(super) fn by_status(server: &str, names: &[&str], status: u16, registering: bool) -> Option<&'static str> {
+    let fits = |(carrier, of, about, _): &&(&str, u16, bool, &str)| {
+        *of == status && *about == registering && is(server, names, carrier)
+    };
+    STATUSES.iter().find(fits).map(|(.., sentence)| *sentence)
+}
+
+/// Does a 488 of that server say that encryption does not fit, where it says no more?
+pub(super) fn refuses_by_encryption(server: &str, names: &[&str]) -> bool {
+    ["twilio", "signalwire"].iter().any(|carrier| is(server, names, carrier))
+}
+
 /// What a carrier's own code means: looked for in `texts` (reason phrase, Warning, the carrier's own fields) where
 /// `server`, or what names itself as one, is that carrier.
 pub(super) fn meaning(server: &str, names: &[&str], texts: &[&str]) -> Option<(&'static str, &'static str)> {
-    let is =
-        |carrier: &str| std::iter::once(&server).chain(names).any(|name| name.to_ascii_lowercase().contains(carrier));
     let table = match () {
-        () if is("twilio") => TWILIO,
-        () if is("telnyx") => TELNYX,
+        () if is(server, names, "twilio") => TWILIO,
+        () if is(server, names, "telnyx") => TELNYX,
         () => return None,
     };
     let words = texts.iter().flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric()));

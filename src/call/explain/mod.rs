@@ -121,20 +121,38 @@ fn why(refusal: &Refusal<'_>) -> String {
     {
         return format!("{meaning} ({code})");
     }
-    if matches!(refusal.status, 488 | 606) || refusal.status == 415 || own.is_some() {
+    let registering = matches!(refusal.asked, Asked::Registration { .. });
+    let known = carrier::by_status(refusal.server, &names(refusal), refusal.status, registering);
+    let said = warning(refusal.headers).is_some();
+    if matches!(refusal.status, 488 | 606) || refusal.status == 415 && (known.is_none() || said) || own.is_some() {
         return media(refusal);
     }
+    // What we did not answer was not refused.
+    if let Some(known) = known.filter(|_| withheld(refusal.reason).is_none()) {
+        let after = refusal.headers.retry_after().map(|_| retry(refusal.headers)).unwrap_or_default();
+        return format!("{known}{}{after}", quoted(refusal.reason, &Status(refusal.status).reason()));
+    }
     by_status(refusal).unwrap_or_else(|| network(refusal).unwrap_or_else(|| unknown(refusal)))
+}
+
+/// What may name the carrier beside the host.
+fn names<'a>(refusal: &Refusal<'a>) -> [&'a str; 2] {
+    [Name::Server, Name::UserAgent].map(|name| refusal.headers.get(&name).unwrap_or_default())
+}
+
+/// Why credentials were not sent: the agent's own words in place of the reason phrase.
+fn withheld(reason: &str) -> Option<&str> {
+    let ours = ["the realm \"", "the server asks for ", "the account has no password"];
+    ours.iter().any(|start| reason.starts_with(start)).then_some(reason)
 }
 
 fn own_code(refusal: &Refusal<'_>) -> Option<(&'static str, &'static str)> {
     let headers = refusal.headers;
     let field = |name: &Name| headers.get(name).unwrap_or_default();
-    let names = [field(&Name::Server), field(&Name::UserAgent)];
     let own = Name::of("X-Twilio-Error");
     carrier::meaning(
         refusal.server,
-        &names,
+        &names(refusal),
         &[refusal.reason, field(&Name::Warning), field(&own), field(&Name::Reason)],
     )
 }
@@ -159,8 +177,12 @@ fn media(refusal: &Refusal<'_>) -> String {
     // A longer text stands in the record by itself.
     let said = warning.as_ref().filter(|(_, text)| (1..=80).contains(&text.len()));
     let said = said.map(|(_, text)| format!(" (it says: {text})")).unwrap_or_default();
-    let encryption =
-        says(&["srtp", "savp", "crypto", "encrypt"]) || matches!(code, Some(302 | 306)) || own_code(refusal).is_some();
+    // Theirs is about encryption and nothing else.
+    let known = refusal.status == 488 && carrier::refuses_by_encryption(refusal.server, &names(refusal));
+    let encryption = known
+        || says(&["srtp", "savp", "crypto", "encrypt"])
+        || matches!(code, Some(302 | 306))
+        || own_code(refusal).is_some();
     match (encryption, srtp) {
         (true, SrtpPolicy::Off) => format!("it wants SRTP; set srtp = \"required\"{said}"),
         (true, SrtpPolicy::Required) => {
@@ -223,7 +245,10 @@ fn by_status(refusal: &Refusal<'_>) -> Option<String> {
         421 => format!("it requires {}, which is off here; turn it on", or(list(&Name::Require), "an extension")),
         422 => format!("the session timer is too short for it; use at least {} s", or(list(&Name::MinSe), "90")),
         423 => format!("the registration is too short for it; set expires to at least {} s", or(list(&Name::MinExpires), "600")),
-        428 | 436..=438 | 608 => "it wants a signed caller id that it can verify (STIR); call through a carrier that signs, with a number of the account".into(),
+        428 | 436..=438 => "it wants a signed caller id that it can verify (STIR); call through a carrier that signs, with a number of the account".into(),
+        429 if headers.retry_after().is_some() || refusal.reason.to_ascii_lowercase().contains("many") => {
+            format!("it gets too many requests from us{}", retry(headers))
+        }
         429 => "the transfer lacks proof of who asked for it (Referred-By); call the target yourself".into(),
         433 => "it takes no anonymous calls; show the caller id".into(),
         439 => "it does not support outbound flows (RFC 5626); register without a reg-id".into(),
@@ -246,6 +271,10 @@ fn by_status(refusal: &Refusal<'_>) -> Option<String> {
         580 => "it cannot reserve what the call needs; call without preconditions".into(),
         603 => network(refusal).unwrap_or_else(|| format!("{to} declined the call; try another time")),
         607 => format!("{to} does not want calls from this number; do not call again"),
+        608 => format!(
+            "something on the way took the call for a nuisance and blocked it; use a caller id of good standing, or complain at {}",
+            or(list(&Name::of("Call-Info")), "the carrier")
+        ),
         _ => return None,
     })
 }
@@ -260,6 +289,10 @@ fn credentials(refusal: &Refusal<'_>) -> String {
             .map(|challenge| format!(" for the realm \"{}\"", challenge.realm))
     });
     let realm = realm.unwrap_or_default();
+    if let Some(why) = withheld(refusal.reason) {
+        let why = why.strip_prefix("the account has no password; ").unwrap_or(why);
+        return format!("it wants a user name and password{realm}, which were not sent; {why}");
+    }
     match refusal.asked {
         Asked::Registration { password: false } => {
             format!(

@@ -125,7 +125,10 @@ fn every_status_says_what_to_change() {
         (603, ("Reason", "Q.850;cause=17"), "the network behind it says: "),
         (604, ("A", "b"), "nobody"),
         (607, ("A", "b"), "do not call again"),
-        (608, ("A", "b"), "STIR"),
+        (428, ("A", "b"), "STIR"),
+        (429, ("Retry-After", "7"), "too many requests from us; try again in 7 s"),
+        (429, ("A", "b"), "Referred-By"),
+        (608, ("Call-Info", "<sip:redress@h>"), "complain at <sip:redress@h>"),
         (499, ("Reason", "Q.850;cause=34"), "the network behind it says: "),
         (499, ("A", "b"), "it says \"odd\""),
         (599, ("A", "b"), "on its side"),
@@ -134,6 +137,103 @@ fn every_status_says_what_to_change() {
     for (status, field, holds) in rows {
         let text = sentence("h.example", status, "odd", &[field], asked(SrtpPolicy::Off));
         assert!(text.starts_with(&format!("{status} from h.example: ")) && text.contains(holds), "{status}: {text}");
+    }
+}
+
+/// Every final status that the carriers' pages and traces name has a sentence that says what to change, and where a
+/// carrier's pages know more than the status does, the sentence is about that carrier.
+#[test]
+fn every_refusal_of_every_carrier_says_what_to_change() {
+    use SrtpPolicy::{Off, Required};
+    const CODES: &[u16] = &[
+        400, 401, 402, 403, 404, 405, 406, 407, 408, 410, 413, 414, 415, 416, 420, 421, 422, 423, 429, 433, 480, 481,
+        482, 483, 484, 485, 486, 487, 488, 491, 500, 501, 502, 503, 504, 505, 513, 600, 603, 604, 606, 607, 608,
+    ];
+    // What somebody can do, in the words that the sentences use.
+    const REMEDIES: &[&str] = &[
+        "check",
+        "set ",
+        "give ",
+        "dial",
+        "call ",
+        "use ",
+        "try ",
+        "add ",
+        "turn ",
+        "show ",
+        "look ",
+        "let it",
+        "send ",
+        "register ",
+        "enable",
+        "raise",
+        "complain",
+        "allow",
+        "copy",
+    ];
+    let hosts = [
+        "example.sip.twilio.com",
+        "x.pstn.twilio.com",
+        "sip.telnyx.com",
+        "space-1a2b.sip.signalwire.com",
+        "pbx.example",
+    ];
+    let register = Asked::Registration { password: true };
+    for (host, code) in hosts.iter().flat_map(|host| CODES.iter().map(move |code| (*host, *code))) {
+        for asked in [asked(Off), asked(Required), register] {
+            let text = sentence(host, code, &Status(code).reason(), &[], asked);
+            let what = text.strip_prefix(&format!("{code} from {host}: ")).unwrap_or_else(|| panic!("{text}"));
+            assert!(REMEDIES.iter().any(|word| what.contains(word)), "{text}");
+        }
+    }
+    let rows: &[(&str, u16, Asked<'_>, &str)] = &[
+        ("example.sip.twilio.com", 400, asked(Off), "+ and digits"),
+        ("example.sip.twilio.com", 403, asked(Off), "access control list"),
+        ("example.sip.twilio.com", 403, register, "enable registration"),
+        ("example.sip.twilio.com", 407, register, "mapped to the domain's registrations"),
+        ("example.sip.twilio.com", 404, asked(Off), "TwiML"),
+        ("example.sip.twilio.com", 415, asked(Off), "pcmu or pcma"),
+        ("example.sip.twilio.com", 423, register, "600 s"),
+        ("example.sip.twilio.com", 488, asked(Off), "it wants SRTP; set srtp = \"required\""),
+        ("example.sip.twilio.com", 488, asked(Required), "srtp = \"off\""),
+        ("example.sip.twilio.com", 603, asked(Off), "declined the call"),
+        ("x.pstn.twilio.com", 404, asked(Off), "+ and digits"),
+        ("x.pstn.twilio.com", 405, register, "register = false"),
+        ("x.pstn.twilio.com", 503, asked(Off), "calls per second"),
+        ("x.pstn.twilio.com", 603, asked(Off), "suspended"),
+        ("sip.telnyx.com", 401, register, "credential connection"),
+        ("sip.telnyx.com", 403, asked(Off), "outbound voice profile"),
+        ("sip.telnyx.com", 405, asked(Off), "REFER"),
+        ("sip.telnyx.com", 480, asked(Off), "register first"),
+        ("sip.telnyx.com", 503, asked(Off), "another of its servers"),
+        ("space.sip.signalwire.com", 401, register, "SPACE-SUFFIX"),
+        ("space-1a2b.sip.signalwire.com", 488, asked(Off), "it wants SRTP"),
+        ("pbx.example", 403, register, "may register"),
+    ];
+    for (host, code, asked, holds) in rows {
+        let text = sentence(host, *code, &Status(*code).reason(), &[], *asked);
+        assert!(text.contains(holds), "{text}");
+    }
+    // What it says beside is not lost.
+    let text = sentence("sip.telnyx.com", 403, "Blocked by us", &[], asked(Off));
+    assert!(text.ends_with("(\"Blocked by us\")"), "{text}");
+}
+
+/// Credentials that were not sent were not refused.
+#[test]
+fn what_was_not_sent_is_not_called_wrong() {
+    use crate::sip::auth::{Algorithm, Refused};
+    let challenge = ("Proxy-Authenticate", "Digest realm=\"r\", nonce=\"n\"");
+    for (refused, holds) in [
+        (Refused::Realm("r".into()), "allow it with --realm"),
+        (Refused::Weak(Algorithm::Md5), "weaker than --digest allows"),
+        (Refused::Missing, "give --auth-user and SIDETONE_PASSWORD"),
+    ] {
+        for host in ["pbx.example", "x.pstn.twilio.com"] {
+            let text = sentence(host, 407, &refused.to_string(), &[challenge], asked(SrtpPolicy::Off));
+            assert!(text.contains("which were not sent") && text.contains(holds), "{text}");
+            assert!(!text.contains("did not accept"), "{text}");
+        }
     }
 }
 

@@ -198,7 +198,10 @@ impl Exchange {
             }
         };
         let line = sent.account.and_then(|account| self.accounts.get_mut(account));
-        let Some(client) = line.and_then(|line| line.client.as_mut()) else { return Err(response) };
+        let Some(client) = line.and_then(|line| line.client.as_mut()) else {
+            response.reason = auth::Refused::Missing.to_string();
+            return Err(response);
+        };
         let method = sent.request.method.clone();
         sent.request.headers.set(Name::CSeq, CSeq { number: cseq, method }.to_string());
         let answered = client.answer(&mut sent.request, &allowed, &mut sent.attempts, &mut self.random);

@@ -71,6 +71,9 @@ pub enum Refused {
     /// One challenge after the other.
     #[error("the request was challenged too often")]
     TooOften,
+    /// There are no credentials.
+    #[error("the account has no password; give --auth-user and SIDETONE_PASSWORD or --password-file")]
+    Missing,
 }
 
 impl Client {

@@ -112,7 +112,13 @@ impl Registration {
                 self.ask(now);
             }
             Err(Refused::Wrong { .. } | Refused::TooOften) => self.fail(now, unauthorized(response), None),
-            Err(error @ (Refused::NoChallenge | Refused::Unsupported(_) | Refused::Realm(_) | Refused::Weak(_))) => {
+            Err(
+                error @ (Refused::NoChallenge
+                | Refused::Unsupported(_)
+                | Refused::Realm(_)
+                | Refused::Weak(_)
+                | Refused::Missing),
+            ) => {
                 self.fail(now, Failure::Challenge(error.to_string()), None);
             }
         }
