@@ -1,5 +1,5 @@
 //! The program as a user runs it: a process with arguments, an environment, output and an exit code.
-#![allow(unreachable_pub, reason = "the modules are one test program")]
+#![allow(unreachable_pub, dead_code, reason = "the modules are one test program, and lend parts to others")]
 #![allow(clippy::disallowed_methods, reason = "processes run in real time")]
 
 mod answering;

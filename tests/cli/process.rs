@@ -71,8 +71,18 @@ impl Running {
         Self(Program::start(command))
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     pub fn signal(&self, name: &str) {
         self.0.signal(name);
+    }
+
+    /// Types a line; for a command that was given a pipe as stdin.
+    pub fn say(&mut self, line: &str) {
+        self.0.write(line);
     }
 
     /// Ctrl-C.

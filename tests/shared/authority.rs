@@ -49,6 +49,14 @@ impl Authority {
         })
     }
 
+    /// One that expires in so many days.
+    #[allow(dead_code, reason = "each test crate uses its own part")]
+    pub(crate) fn issue_for_days(&self, names: &[&str], days: i64) -> TlsSettings {
+        let end = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC) + jiff::Span::new().days(days);
+        let (year, month, day) = (i32::from(end.year()), end.month() as u8, end.day() as u8);
+        self.issue_with(names, |params| params.not_after = date_time_ymd(year, month, day))
+    }
+
     fn issue_with(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> TlsSettings {
         let name = |name: &&str| match name.parse() {
             Ok(ip) => SanType::IpAddress(ip),

@@ -117,6 +117,11 @@ impl Program {
         writeln!(stdin, "{line}").and_then(|()| stdin.flush()).expect("it reads what is typed");
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(name).arg(self.child.id().to_string()).status().unwrap();
         assert!(sent.success());
