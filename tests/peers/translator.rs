@@ -34,17 +34,17 @@ impl Translator {
         for line in [
             format!("netns add {between}"),
             format!("netns add {outside}"),
-            format!("link add a netns {phone} type veth peer name a netns {between}"),
-            format!("link add b netns {between} type veth peer name b netns {outside}"),
-            format!("-n {phone} addr add 10.9.0.2/24 dev a"),
-            format!("-n {between} addr add 10.9.0.1/24 dev a"),
-            format!("-n {between} addr add 203.0.113.7/24 dev b"),
-            format!("-n {outside} addr add {}/24 dev b", SERVERS[0]),
-            format!("-n {outside} addr add {}/24 dev b", SERVERS[1]),
-            format!("-n {phone} link set a up"),
-            format!("-n {between} link set a up"),
-            format!("-n {between} link set b up"),
-            format!("-n {outside} link set b up"),
+            format!("link add sp netns {phone} type veth peer name si netns {between}"),
+            format!("link add so netns {between} type veth peer name sv netns {outside}"),
+            format!("-n {phone} addr add 10.9.0.2/24 dev sp"),
+            format!("-n {between} addr add 10.9.0.1/24 dev si"),
+            format!("-n {between} addr add 203.0.113.7/24 dev so"),
+            format!("-n {outside} addr add {}/24 dev sv", SERVERS[0]),
+            format!("-n {outside} addr add {}/24 dev sv", SERVERS[1]),
+            format!("-n {phone} link set sp up"),
+            format!("-n {between} link set si up"),
+            format!("-n {between} link set so up"),
+            format!("-n {outside} link set sv up"),
             format!("-n {outside} link set lo up"),
             format!("-n {phone} route add default via 10.9.0.1"),
         ] {
@@ -52,7 +52,7 @@ impl Translator {
         }
         let forward = ["sysctl", "-qw", "net.ipv4.ip_forward=1"];
         assert!(made.within(between, &forward).status().is_ok_and(|status| status.success()));
-        let rule = ["iptables", "-t", "nat", "-A", "POSTROUTING", "-o", "b", "-j", "MASQUERADE"];
+        let rule = ["iptables", "-t", "nat", "-A", "POSTROUTING", "-o", "so", "-j", "MASQUERADE"];
         let masked = made.within(between, &[&rule[..], options].concat()).status();
         if !masked.is_ok_and(|status| status.success()) {
             eprintln!("skipped: netfilter cannot be told to translate here");
