@@ -316,6 +316,9 @@ fn unknown(refusal: &Refusal<'_>) -> String {
     match refusal.status {
         500..=599 => format!("it says {said:?}; an error on its side, try again{}", retry(refusal.headers)),
         600..=699 => format!("it says {said:?} for every place where the other could be; do not try again soon"),
+        _ if matches!(refusal.asked, Asked::Registration { .. }) => {
+            format!("it says {said:?}; `sidetone trace show registration:USER` has the whole answer")
+        }
         _ => format!("it says {said:?}; `sidetone trace show last` has the whole answer"),
     }
 }
