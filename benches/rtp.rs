@@ -73,7 +73,7 @@ fn rate_by_e_model(bencher: Bencher<'_, '_>) {
 
 #[divan::bench(args = SrtpSuite::ALL)]
 fn protect_srtp(bencher: Bencher<'_, '_>, suite: SrtpSuite) {
-    let mut out = Outgoing::new(suite, &MasterKey(vec![7; 30])).unwrap();
+    let mut out = Outgoing::new(suite, &MasterKey(vec![7; suite.key_and_salt_length()])).unwrap();
     let mut octets = packet(0);
     let mut seq = 0u16;
     bencher.bench_local(|| {
@@ -85,7 +85,7 @@ fn protect_srtp(bencher: Bencher<'_, '_>, suite: SrtpSuite) {
 
 #[divan::bench(args = SrtpSuite::ALL)]
 fn unprotect_srtp(bencher: Bencher<'_, '_>, suite: SrtpSuite) {
-    let key = MasterKey(vec![7; 30]);
+    let key = MasterKey(vec![7; suite.key_and_salt_length()]);
     let mut out = Outgoing::new(suite, &key).unwrap();
     let mut into = Incoming::new(suite, &key).unwrap();
     let mut seq = 0u16;

@@ -89,6 +89,11 @@ impl Input {
         }
     }
 
+    /// Does it say what is heard?
+    pub(crate) fn echoes(&self) -> bool {
+        matches!(self.kind, Kind::Echo)
+    }
+
     /// Samples that a file could not deliver in time.
     pub(crate) fn late(&self) -> u64 {
         self.late

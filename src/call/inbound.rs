@@ -47,6 +47,7 @@ impl Call {
             codecs: self.options.codecs.clone(),
             packet_time: self.options.packet_time,
             srtp: self.options.srtp,
+            srtp_suites: self.options.srtp_suites.clone(),
             ..Local::new(rtp)
         };
         self.negotiation = Some(Negotiation::new(local, desk.random));

@@ -16,7 +16,7 @@ use super::output::{CallId, Event, MediaEvent, Moment, Output};
 use super::record::{CallDirection, EndedBy, Record, Status};
 use super::status::final_status;
 use super::transfer::Transfer;
-use crate::media::plan::{Codec, Plan};
+use crate::media::plan::{Codec, Plan, SrtpSuite};
 use crate::media::quality::Report;
 use crate::random::Random;
 use crate::sip::agent::{self, AccountId, Agent, DtmfWay, SessionId};
@@ -40,6 +40,8 @@ pub struct MediaOptions {
     pub packet_time: Duration,
     /// Encryption.
     pub srtp: SrtpPolicy,
+    /// SRTP suites, as [`Local::srtp_suites`](super::negotiate::Local::srtp_suites).
+    pub srtp_suites: Vec<SrtpSuite>,
     /// How we put the far end on hold.
     pub hold: HoldStyle,
     /// Let a caller hear us before the answer: 183 with our answer (early media).
@@ -59,6 +61,7 @@ impl Default for MediaOptions {
             codecs: Codec::ALL.to_vec(),
             packet_time: Duration::from_millis(20),
             srtp: SrtpPolicy::Off,
+            srtp_suites: Vec::new(),
             hold: HoldStyle::SendOnly,
             early_media: false,
             late_offer: false,

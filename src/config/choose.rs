@@ -107,6 +107,8 @@ impl AccountFlags {
             ("display_name", "--display-name", self.display_name.clone()),
             ("codecs", "--codec", media.codec.clone()),
             ("srtp", "--srtp", media.srtp.clone()),
+            ("srtp_suites", "--srtp-suites", media.srtp_suites.clone()),
+            ("packet_time", "--packet-time", media.packet_time.map(|time| time.to_string())),
         ];
         // An account has to be in the configuration, unless the flags are all of it.
         if self.aor.is_none() {

@@ -85,6 +85,12 @@ pub struct MediaFlags {
     /// Encryption of media: off, optional or required; the account's, or off when absent
     #[arg(long, value_name = "POLICY")]
     pub srtp: Option<String>,
+    /// SRTP suites in order of preference, and no others, such as AEAD_AES_256_GCM,AES_CM_128_HMAC_SHA1_80
+    #[arg(long, value_name = "LIST")]
+    pub srtp_suites: Option<String>,
+    /// Audio per packet, ms: 10, 20, 30, 40 or 60; the account's, or 20 when absent
+    #[arg(long, value_name = "MS")]
+    pub packet_time: Option<u32>,
     /// How they behave.
     #[command(flatten)]
     pub policy: PolicyFlags,

@@ -9,7 +9,7 @@ use super::{ConfigError, Environment, PASSWORD, file};
 use crate::audio::{Sink, Source};
 use crate::call::MediaOptions;
 use crate::carrier::{PRESETS, preset};
-use crate::media::plan::Codec;
+use crate::media::plan::{Codec, SrtpSuite};
 use crate::phone::{Account, Conduct};
 use crate::sip::agent::{KeepAlive, MOST_FLOWS, Realms, RefreshShare};
 use crate::sip::uri::Uri;
@@ -274,6 +274,7 @@ fn media(reader: &Reader<'_>) -> MediaOptions {
         reader.noted::<()>(Err(reader.wrong("codecs", why)));
     }
     media.srtp = reader.noted(reader.parse("srtp")).unwrap_or_default();
+    media.srtp_suites = reader.noted(reader.words::<SrtpSuite>("srtp_suites")).unwrap_or_default();
     if let Some(time) = reader.noted(reader.whole("packet_time", 10..=60, "20")) {
         if ![10, 20, 30, 40, 60].contains(&time) {
             reader.noted::<()>(Err(reader.wrong("packet_time", "give 10, 20, 30, 40 or 60")));

@@ -2,6 +2,7 @@
 //! it; the names of the keys are taken from here and nowhere else.
 
 use crate::call::{Busy, HoldStyle, Transfers};
+use crate::media::plan::SrtpSuite;
 use crate::sip::agent::{DtmfWay, Reliable, SessionTimerMode};
 use crate::sip::identity::{Anonymity, Assertion, CalledField, CallerField, NumberFormat};
 use schemars::{JsonSchema, Schema, schema_for};
@@ -130,6 +131,10 @@ pub struct Account {
     /// Encryption of media.
     #[schemars(extend("enum" = ["off", "optional", "required"]))]
     pub srtp: Option<String>,
+    /// SRTP suites that are offered, in this order, and the only ones that are taken; AES_CM_128 is offered and every one
+    /// taken when absent.
+    #[schemars(extend("items" = {"type": "string", "enum": SrtpSuite::ALL.map(SrtpSuite::name)}))]
+    pub srtp_suites: Option<Vec<String>>,
     /// Audio per packet, ms.
     #[schemars(extend("enum" = [10, 20, 30, 40, 60]))]
     pub packet_time: Option<u32>,

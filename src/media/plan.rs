@@ -193,9 +193,17 @@ pub struct TelephoneEvent {
     pub clock_rate: u32,
 }
 
-/// An SRTP protection profile by SDES (RFC 4568 section 6.2).
+/// An SRTP protection profile by SDES (RFC 4568 section 6.2, RFC 6188 section 4, RFC 7714 section 14.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SrtpSuite {
+    /// AEAD_AES_256_GCM.
+    AeadAes256Gcm,
+    /// AEAD_AES_128_GCM.
+    AeadAes128Gcm,
+    /// AES_256_CM_HMAC_SHA1_80.
+    Aes256CmHmacSha1_80,
+    /// AES_256_CM_HMAC_SHA1_32.
+    Aes256CmHmacSha1_32,
     /// AES_CM_128_HMAC_SHA1_80.
     AesCm128HmacSha1_80,
     /// AES_CM_128_HMAC_SHA1_32.
@@ -203,12 +211,27 @@ pub enum SrtpSuite {
 }
 
 impl SrtpSuite {
-    /// Every suite, strongest first.
-    pub const ALL: [SrtpSuite; 2] = [SrtpSuite::AesCm128HmacSha1_80, SrtpSuite::AesCm128HmacSha1_32];
+    /// Every suite.
+    pub const ALL: [SrtpSuite; 6] = [
+        SrtpSuite::AeadAes256Gcm,
+        SrtpSuite::AeadAes128Gcm,
+        SrtpSuite::Aes256CmHmacSha1_80,
+        SrtpSuite::Aes256CmHmacSha1_32,
+        SrtpSuite::AesCm128HmacSha1_80,
+        SrtpSuite::AesCm128HmacSha1_32,
+    ];
 
-    /// The name in `a=crypto` (RFC 4568 section 6.2).
+    /// What is offered when nobody says otherwise: the suites of RFC 3711, which everybody knows. More lines would take
+    /// an INVITE beyond what fits a datagram.
+    pub const USUAL: [SrtpSuite; 2] = [SrtpSuite::AesCm128HmacSha1_80, SrtpSuite::AesCm128HmacSha1_32];
+
+    /// The name in `a=crypto`.
     pub const fn name(self) -> &'static str {
         match self {
+            SrtpSuite::AeadAes256Gcm => "AEAD_AES_256_GCM",
+            SrtpSuite::AeadAes128Gcm => "AEAD_AES_128_GCM",
+            SrtpSuite::Aes256CmHmacSha1_80 => "AES_256_CM_HMAC_SHA1_80",
+            SrtpSuite::Aes256CmHmacSha1_32 => "AES_256_CM_HMAC_SHA1_32",
             SrtpSuite::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
             SrtpSuite::AesCm128HmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",
         }
@@ -216,7 +239,36 @@ impl SrtpSuite {
 
     /// Length of the master key and salt together, octets (`inline:` carries both).
     pub const fn key_and_salt_length(self) -> usize {
-        16 + 14
+        match self {
+            SrtpSuite::AeadAes256Gcm => 32 + 12,
+            SrtpSuite::AeadAes128Gcm => 16 + 12,
+            SrtpSuite::Aes256CmHmacSha1_80 | SrtpSuite::Aes256CmHmacSha1_32 => 32 + 14,
+            SrtpSuite::AesCm128HmacSha1_80 | SrtpSuite::AesCm128HmacSha1_32 => 16 + 14,
+        }
+    }
+}
+
+impl fmt::Display for SrtpSuite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name of a suite that Sidetone does not know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "unknown SRTP suite \"{0}\"; known are AEAD_AES_256_GCM, AEAD_AES_128_GCM, AES_256_CM_HMAC_SHA1_80, \
+     AES_256_CM_HMAC_SHA1_32, AES_CM_128_HMAC_SHA1_80 and AES_CM_128_HMAC_SHA1_32"
+)]
+pub struct UnknownSrtpSuite(pub String);
+
+impl FromStr for SrtpSuite {
+    type Err = UnknownSrtpSuite;
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        SrtpSuite::ALL
+            .into_iter()
+            .find(|suite| suite.name().eq_ignore_ascii_case(name))
+            .ok_or_else(|| UnknownSrtpSuite(name.into()))
     }
 }
 
@@ -239,6 +291,9 @@ pub struct Srtp {
     pub local: MasterKey,
     /// Protects what the far end sends.
     pub remote: MasterKey,
+    /// The master key identifier in each packet of the far end (RFC 3711 section 3.1); empty if there is none. What we
+    /// send has none.
+    pub remote_mki: Vec<u8>,
 }
 
 /// Everything that media needs to know to run one call.

@@ -76,8 +76,9 @@ impl Sender {
             self.spurt = true;
             self.due = None;
         }
-        // The schedule, not the wake-up: late wake-ups must not add up. Early ones move it.
-        let due = self.due.map_or(now, |due| if now < due { now } else { due });
+        // The schedule, not the wake-up: late wake-ups must not add up. Early ones move it, and so does what stays late: a
+        // schedule that follows another clock.
+        let due = self.due.map_or(now, |due| if now < due { now } else { due + now.since(due) / 16 });
         self.due = Some(due + length);
     }
 

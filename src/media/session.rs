@@ -8,6 +8,7 @@
 //! ```
 
 mod inbound;
+mod keys;
 mod latch;
 mod outbound;
 mod outbox;
@@ -27,9 +28,9 @@ use super::resample::Resampler;
 use super::rtcp::{self, Rtcp};
 use super::send::Sender;
 use super::sequence::ExtendedSeq;
-use super::srtp;
 use crate::random::Random;
 use crate::time::{Duration, Instant};
+use keys::Keys;
 use latch::Latch;
 use outbox::Outbox;
 use std::collections::VecDeque;
@@ -52,16 +53,12 @@ pub struct Session {
     tones: dtmf::Tones,
     muted: bool,
     voice: Vec<i16>,
-    protect: Option<srtp::Outgoing>,
     payload: Vec<u8>,
     packet: Vec<u8>,
     outbox: Outbox,
     /// When something left our RTP port last.
     spoke: Instant,
     // What we hear.
-    unprotect: Option<srtp::Incoming>,
-    /// Counts of keys that are no longer used.
-    past_srtp: srtp::Counters,
     reception: Reception,
     rtp_from: Latch,
     rtcp_from: Latch,
@@ -76,6 +73,7 @@ pub struct Session {
     resampled: Vec<i16>,
     piece: Vec<i16>,
     // Both.
+    keys: Keys,
     rtcp: Rtcp,
     /// Loss that the far end reports, falling slowly.
     expected_loss: f64,
@@ -91,13 +89,7 @@ impl Session {
     pub fn new(now: Instant, plan: Plan, config: Config, mut random: Random) -> Result<Self, Unusable> {
         let encoder = Encoder::new(&plan.encoding, &config.opus)?;
         let expected = plan.receive.first().map_or(plan.encoding.codec, |&(_, codec)| codec);
-        let (protect, unprotect) = match &plan.srtp {
-            Some(keys) => (
-                Some(srtp::Outgoing::new(keys.suite, &keys.local)?),
-                Some(srtp::Incoming::new(keys.suite, &keys.remote)?),
-            ),
-            None => (None, None),
-        };
+        let keys = Keys::new(plan.srtp.as_ref())?;
         let sender = Sender::new(&mut random);
         let rtcp = rtcp::Config {
             ssrc: sender.ssrc(),
@@ -116,7 +108,6 @@ impl Session {
             packet: Vec::new(),
             outbox: Outbox::default(),
             spoke: now,
-            past_srtp: srtp::Counters::default(),
             reception: Reception::new(probation(&plan)),
             rtp_from: Latch::new(plan.remote_rtp),
             rtcp_from: Latch::new(plan.remote_rtcp),
@@ -132,8 +123,7 @@ impl Session {
             events: VecDeque::new(),
             counters: Counters::default(),
             sender,
-            protect,
-            unprotect,
+            keys,
             plan,
             config,
         })
@@ -153,24 +143,10 @@ impl Session {
             encoder.expect_loss(self.expected_loss);
             Some(encoder)
         };
-        let suites = (old.srtp.as_ref().map(|keys| keys.suite), plan.srtp.as_ref().map(|keys| keys.suite));
-        let (suite_stays, keys) = (suites.0 == suites.1, (old.srtp.as_ref(), plan.srtp.as_ref()));
-        let stays =
-            |key: fn(&super::plan::Srtp) -> &super::plan::MasterKey| suite_stays && keys.0.map(key) == keys.1.map(key);
-        let (local_stays, remote_stays) = (stays(|keys| &keys.local), stays(|keys| &keys.remote));
-        let new_keys = plan.srtp.as_ref();
-        let protect = new_keys.map(|keys| srtp::Outgoing::new(keys.suite, &keys.local)).transpose()?;
-        let unprotect = new_keys.map(|keys| srtp::Incoming::new(keys.suite, &keys.remote)).transpose()?;
+        self.keys.update(now, old.srtp.as_ref(), plan.srtp.as_ref())?;
         // From here on nothing fails.
         if let Some(encoder) = encoder {
             self.encoder = encoder;
-        }
-        if !local_stays {
-            self.protect = protect;
-        }
-        if !remote_stays {
-            self.past_srtp = self.srtp_counters();
-            self.unprotect = unprotect;
         }
         self.reception.set_probation(probation(&plan));
         self.rtp_from.signal(plan.remote_rtp);
@@ -212,6 +188,17 @@ impl Session {
         }
         self.forget_discarded();
         self.hear_tones(out);
+    }
+
+    /// Whoever calls [`Session::playout`] does it when [`Session::shift`] says, or at times of its own (the default).
+    pub fn follow(&mut self, follows: bool) {
+        self.playout.follow(follows);
+    }
+
+    /// How much later than its time the next [`Session::playout`] should come, µs, earlier if negative, so that packets
+    /// wait no longer than they must; 0 unless told to follow. To be asked after each playout, and done.
+    pub fn shift(&mut self) -> i64 {
+        self.playout.shift()
     }
 
     /// The far end sends at another rate than we do.
@@ -284,19 +271,7 @@ impl Session {
 
     /// What was dropped and why, and what was done about loss.
     pub fn counters(&self) -> Counters {
-        Counters { srtp: self.srtp_counters(), playout: self.playout.statistics(), ..self.counters }
-    }
-
-    fn srtp_counters(&self) -> srtp::Counters {
-        let now = self.unprotect.as_ref().map(srtp::Incoming::counters).unwrap_or_default();
-        let past = self.past_srtp;
-        srtp::Counters {
-            authentic: past.authentic + now.authentic,
-            auth_failed: past.auth_failed + now.auth_failed,
-            replayed: past.replayed + now.replayed,
-            malformed: past.malformed + now.malformed,
-            too_many_sources: past.too_many_sources + now.too_many_sources,
-        }
+        Counters { srtp: self.keys.counters(), playout: self.playout.statistics(), ..self.counters }
     }
 
     /// Ends the streams: queues an RTCP BYE (RFC 3550 section 6.6) for [`Session::poll_transmit`]. Nothing is sent or

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STAN
 use sdp_types::SrtpSessionParam;
 use std::fmt;
 
-/// A `crypto` line that can be used as it stands: one inline key, no MKI, no session parameter that changes the packets.
+/// A `crypto` line that can be used as it stands: one inline key, no session parameter that changes the packets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Crypto {
     /// Tag; the answer repeats that of the line it takes.
@@ -16,6 +16,9 @@ pub struct Crypto {
     pub suite: String,
     /// Master key and salt, one after the other; the suite says how long they have to be.
     pub key: Vec<u8>,
+    /// The master key identifier (MKI) that stands in each packet that is protected with the key, as it stands there;
+    /// empty if there is none.
+    pub mki: Vec<u8>,
 }
 
 /// Why a `crypto` line is passed over. Says nothing of the key.
@@ -33,10 +36,14 @@ pub enum Unusable {
         /// Where.
         line: usize,
     },
-    /// More than one key, or a key identifier (MKI), which would stand in each packet.
-    #[error(
-        "line {line}: this a=crypto line wants a master key identifier (MKI) in each packet, which is not supported"
-    )]
+    /// More than one key.
+    #[error("line {line}: this a=crypto line has several master keys, which is not supported")]
+    Keys {
+        /// Where.
+        line: usize,
+    },
+    /// A key identifier (MKI) that does not fit its own length, or one longer than 128 octets (RFC 4568 section 6.1).
+    #[error("line {line}: the master key identifier (MKI) of this a=crypto line does not fit its length")]
     Mki {
         /// Where.
         line: usize,
@@ -61,15 +68,16 @@ impl Crypto {
         let blanks_in_order = value.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
         // Its error would quote the key.
         let crypto: sdp_types::Crypto = blanks_in_order.parse().map_err(|_| Unusable::Grammar { line })?;
-        let [key] = crypto.key_params.as_slice() else { return Err(Unusable::Mki { line }) };
-        if key.mki_and_length.is_some() {
-            return Err(Unusable::Mki { line });
-        }
+        let [key] = crypto.key_params.as_slice() else { return Err(Unusable::Keys { line }) };
+        let mki = match key.mki_and_length {
+            None => Vec::new(),
+            Some((value, length)) => identifier(value, length).ok_or(Unusable::Mki { line })?,
+        };
         if let Some(parameter) = crypto.session_params.iter().find_map(refused) {
             return Err(Unusable::Parameter { line, parameter });
         }
         let octets = BASE64.decode(&key.key_and_salt).map_err(|_| Unusable::Key { line })?;
-        Ok(Self { tag: crypto.tag, suite: crypto.crypto_suite.as_str().to_owned(), key: octets })
+        Ok(Self { tag: crypto.tag, suite: crypto.crypto_suite.as_str().to_owned(), key: octets, mki })
     }
 
     /// The attribute that says it.
@@ -77,6 +85,15 @@ impl Crypto {
         let key = STANDARD.encode(&self.key);
         Attribute::new("crypto", format!("{} {} inline:{key}", self.tag, self.suite))
     }
+}
+
+/// A number as `length` octets, in network order.
+fn identifier(value: u32, length: u32) -> Option<Vec<u8>> {
+    let length = usize::try_from(length).ok().filter(|length| (1..=128).contains(length))?;
+    let value = value.to_be_bytes();
+    let needed = value.iter().skip_while(|octet| **octet == 0);
+    let zeros = length.checked_sub(needed.clone().count())?;
+    Some(std::iter::repeat_n(0, zeros).chain(needed.copied()).collect())
 }
 
 /// Base64 with or without padding: peers leave it away.
@@ -148,9 +165,8 @@ mod tests {
             (format!("1 {suite}"), Unusable::Grammar { line }),
             (format!("1 {suite} prompt:{KEY}"), Unusable::Grammar { line }),
             (format!("1 {suite} inline:{KEY}|2^49"), Unusable::Grammar { line }),
-            (format!("1 {suite} inline:{KEY}|2^20|1:32"), Unusable::Mki { line }),
-            (format!("1 {suite} inline:{KEY}|1:4"), Unusable::Mki { line }),
-            (format!("1 {suite} inline:{KEY};inline:{KEY}"), Unusable::Mki { line }),
+            (format!("1 {suite} inline:{KEY}|2^20|256:1"), Unusable::Mki { line }),
+            (format!("1 {suite} inline:{KEY};inline:{KEY}"), Unusable::Keys { line }),
             (format!("1 {suite} inline:{KEY} KDR=1"), Unusable::Parameter { line, parameter: "KDR" }),
             (
                 format!("1 {suite} inline:{KEY} UNENCRYPTED_SRTP"),
@@ -173,6 +189,20 @@ mod tests {
             let error = Crypto::parse(line, &value).unwrap_err();
             assert_eq!(error, expected, "{value}");
             assert!(error.to_string().starts_with("line 9: ") && !error.to_string().contains(KEY));
+        }
+    }
+
+    #[test]
+    fn identifiers_are_as_long_as_they_say() {
+        for (parameters, expected) in [
+            ("", &[][..]),
+            ("|2^20", &[]),
+            ("|1:4", &[0, 0, 0, 1]),
+            ("|2^20|1066:4", &[0, 0, 4, 42]),
+            ("|2^48|255:1", &[255]),
+        ] {
+            let crypto = Crypto::parse(1, &format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}{parameters}")).unwrap();
+            assert_eq!(crypto.mki, expected, "{parameters}");
         }
     }
 

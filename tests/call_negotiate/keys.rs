@@ -1,7 +1,10 @@
 //! SRTP is agreed or refused, never lost on the way.
 
 use super::{Call, KEY, with};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sidetone::call::negotiate::SrtpPolicy;
+use sidetone::media::plan::SrtpSuite;
 
 #[test]
 fn an_srtp_offer_is_never_downgraded() {
@@ -44,6 +47,39 @@ fn an_srtp_offer_is_never_downgraded() {
     let offer = String::from_utf8(call.offer()).unwrap();
     let mirrored = call.negotiation.answered(offer.as_bytes()).unwrap_err();
     assert!(mirrored.to_string().contains("repeats our own key"), "{mirrored}");
+}
+
+#[test]
+fn suites_are_those_of_the_policy_in_its_order() {
+    let suites = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<SrtpSuite>>();
+    let offered = |names: &[&str]| -> Vec<String> {
+        let mut call = Call::new(with(|l| (l.srtp, l.srtp_suites) = (SrtpPolicy::Required, suites(names))));
+        let offer = String::from_utf8(call.offer()).unwrap();
+        let words = offer.lines().filter_map(|line| line.strip_prefix("a=crypto:"));
+        words.map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect()
+    };
+    assert_eq!(offered(&[]), ["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"]);
+    let wanted = ["AES_CM_128_HMAC_SHA1_32", "AEAD_AES_256_GCM", "AES_256_CM_HMAC_SHA1_80"];
+    assert_eq!(offered(&wanted), wanted);
+
+    // Two lines of a far end that prefers GCM.
+    let line = |tag: u32, suite: SrtpSuite| {
+        let key = STANDARD.encode(vec![tag as u8; suite.key_and_salt_length()]);
+        format!("\na=crypto:{tag} {suite} inline:{key}|2^31|1:4")
+    };
+    let lines = line(1, SrtpSuite::AeadAes256Gcm) + &line(2, SrtpSuite::AesCm128HmacSha1_80);
+    let taken = |names: &[&str]| {
+        let mut call = Call::new(with(|l| (l.srtp, l.srtp_suites) = (SrtpPolicy::Required, suites(names))));
+        call.answer(&format!("m=audio 5000 RTP/SAVP 0{lines}")).map(|(_, agreement)| {
+            let srtp = agreement.plan.srtp.unwrap();
+            assert_eq!((srtp.local.0.len(), srtp.remote_mki), (srtp.suite.key_and_salt_length(), vec![0, 0, 0, 1]));
+            srtp.suite
+        })
+    };
+    assert_eq!(taken(&[]).unwrap(), SrtpSuite::AeadAes256Gcm, "the far end's order");
+    assert_eq!(taken(&["AES_CM_128_HMAC_SHA1_80"]).unwrap(), SrtpSuite::AesCm128HmacSha1_80, "no others than ours");
+    let refused = taken(&["AEAD_AES_128_GCM"]).unwrap_err().to_string();
+    assert!(refused.contains("AEAD_AES_256_GCM is not among ours"), "{refused}");
 }
 
 #[test]

@@ -5,7 +5,9 @@ use sidetone::call::negotiate::SrtpPolicy;
 
 #[test]
 fn refusals_have_status_warning_and_remedy() {
-    let keyed = format!("m=audio 5000 RTP/SAVP 0\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20|1:4");
+    let keyed = format!(
+        "m=audio 5000 RTP/SAVP 0\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20|1:4;inline:{KEY}|2^20|2:4"
+    );
     let (off, optional, required) =
         (local(), with(|l| l.srtp = SrtpPolicy::Optional), with(|l| l.srtp = SrtpPolicy::Required));
     for (local, offer, code, sentence) in [
@@ -61,7 +63,7 @@ fn refusals_have_status_warning_and_remedy() {
             &optional,
             &keyed,
             306,
-            "line 6: no usable SRTP key: line 7: this a=crypto line wants a master key identifier (MKI) in each packet, which is not supported; the far end has to send a=crypto with AES_CM_128_HMAC_SHA1_80 or _32",
+            "line 6: no usable SRTP key: line 7: this a=crypto line has several master keys, which is not supported; the far end has to send a=crypto with AES_CM_128_HMAC_SHA1_80 or _32",
         ),
         (
             &optional,

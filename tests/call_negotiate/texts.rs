@@ -134,7 +134,7 @@ fn answers_are_these_texts() {
             with(|l| (l.codecs, l.srtp) = (vec![Codec::Pcmu], SrtpPolicy::Optional)),
             &format!(
                 "m=audio 5000 RTP/SAVP 0\na=crypto:1 AES_AWESOME inline:{KEY}\n\
-                 a=crypto:4 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20|1:4\n\
+                 a=crypto:4 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20|1:4;inline:{KEY}|2^20|2:4\n\
                  a=crypto:5 AES_CM_128_HMAC_SHA1_80 inline:{KEY} UNENCRYPTED_SRTP\n\
                  a=crypto:6 AES_CM_128_HMAC_SHA1_80 inline:AAEC\n\
                  a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:{KEY}|2^20\na=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"

@@ -112,7 +112,12 @@ pub fn plan(side: usize, ours: Codec, theirs: Codec, keyed: bool) -> Plan {
         receive_events: vec![TelephoneEvent { payload_type: 101, clock_rate: theirs.clock_rate() }],
         hear_tones: false,
         holding: false,
-        srtp: keyed.then(|| Srtp { suite: SrtpSuite::AesCm128HmacSha1_80, local: key(side), remote: key(1 - side) }),
+        srtp: keyed.then(|| Srtp {
+            suite: SrtpSuite::AesCm128HmacSha1_80,
+            local: key(side),
+            remote: key(1 - side),
+            remote_mki: Vec::new(),
+        }),
     }
 }
 

@@ -19,16 +19,17 @@ struct Way {
     /// baresip's.
     theirs: &'static str,
     transport: &'static str,
-    srtp: bool,
+    /// SRTP with this suite; any one if empty.
+    srtp: Option<&'static str>,
     /// Speech through Opus keeps its spectrum, not its wave form.
     waveform: bool,
 }
 
-const OPUS: Way = Way { codec: "opus", theirs: "opus/48000/2", transport: "udp", srtp: false, waveform: false };
-const PCMU: Way = Way { codec: "pcmu", theirs: "pcmu/8000/1", transport: "udp", srtp: false, waveform: true };
-const PCMA: Way = Way { codec: "pcma", theirs: "pcma/8000/1", transport: "tcp", srtp: false, waveform: true };
+const OPUS: Way = Way { codec: "opus", theirs: "opus/48000/2", transport: "udp", srtp: None, waveform: false };
+const PCMU: Way = Way { codec: "pcmu", theirs: "pcmu/8000/1", transport: "udp", srtp: None, waveform: true };
+const PCMA: Way = Way { codec: "pcma", theirs: "pcma/8000/1", transport: "tcp", srtp: None, waveform: true };
 
-const G722: Way = Way { codec: "g722", theirs: "G722/16000/1", transport: "udp", srtp: false, waveform: true };
+const G722: Way = Way { codec: "g722", theirs: "G722/16000/1", transport: "udp", srtp: None, waveform: true };
 
 fn peers_are_installed() -> bool {
     installed("kamailio") && installed("baresip")
@@ -92,7 +93,7 @@ fn far_end(kamailio: &Kamailio, way: &Way) -> Baresip {
         registrar: Some(kamailio.address),
         transport: way.transport,
         codecs: way.theirs,
-        media_encryption: way.srtp.then_some("srtp-mand"),
+        media_encryption: way.srtp.map(|_| "srtp-mand"),
         plays: "answerer.wav",
         rate: match way.codec {
             "opus" => 48_000,
@@ -105,12 +106,14 @@ fn far_end(kamailio: &Kamailio, way: &Way) -> Baresip {
 
 fn account(kamailio: &Kamailio, user: &str, way: &Way) -> Vec<String> {
     let source = format!("loop:{}", fixture("caller.wav"));
-    let srtp = if way.srtp { "required" } else { "off" };
+    let srtp = if way.srtp.is_some() { "required" } else { "off" };
+    let suites = way.srtp.filter(|suite| !suite.is_empty()).map(|suite| ["--srtp-suites", suite]);
     let bind = address().to_string();
     let aor = format!("sip:{user}@{}", kamailio.address);
     ["--aor", &aor, "--transport", way.transport, "--bind", &bind, "--codec", way.codec]
         .into_iter()
         .chain(["--srtp", srtp, "--source", &source, "--sink", "null"])
+        .chain(suites.into_iter().flatten())
         .map(String::from)
         .collect()
 }
@@ -124,7 +127,10 @@ fn judge(way: &Way, call: &Value, far: &Path, near: &Path) {
     assert_eq!(call["status"], "completed", "{call}");
     assert_eq!(call["codec"].as_str().map(str::to_ascii_lowercase).as_deref(), Some(way.codec), "{call}");
     assert_eq!(call["transport"], way.transport, "{call}");
-    assert_eq!(call["srtp"].is_string(), way.srtp, "{call}");
+    assert_eq!(call["srtp"].is_string(), way.srtp.is_some(), "{call}");
+    if let Some(suite) = way.srtp.filter(|suite| !suite.is_empty()) {
+        assert_eq!(call["srtp"], suite, "{call}");
+    }
     let inbound = &call["quality"]["inbound"];
     assert!(inbound["packets"].as_u64().unwrap() > 300 && inbound["mos"].as_f64().unwrap() > 4.0, "{inbound}");
     let outbound = &call["quality"]["outbound"];
@@ -182,12 +188,30 @@ fn baresip_calls_us_with_pcma_over_tcp() {
 
 #[test]
 fn srtp_is_required_when_we_call_baresip() {
-    call(&Way { srtp: true, ..PCMU });
+    call(&Way { srtp: Some(""), ..PCMU });
 }
 
 #[test]
 fn srtp_is_required_when_baresip_calls_us() {
-    answer(&Way { srtp: true, ..OPUS });
+    answer(&Way { srtp: Some(""), ..OPUS });
+}
+
+/// It takes every suite of RFC 7714; by itself it offers none of them.
+#[test]
+fn srtp_with_galois_counter_mode_when_we_call_baresip() {
+    call(&Way { srtp: Some("AEAD_AES_256_GCM"), ..PCMU });
+    call(&Way { srtp: Some("AEAD_AES_128_GCM"), ..PCMU });
+}
+
+/// rtpengine knows every suite that we know.
+#[test]
+fn srtp_with_256_bit_keys_at_a_media_relay() {
+    if !peers_are_installed() || !installed("rtpengine") {
+        return;
+    }
+    let kamailio = Kamailio::with_media_relay();
+    let baresip = far_end(&kamailio, &PCMU);
+    call_through(&kamailio, baresip, &Way { srtp: Some("AES_256_CM_HMAC_SHA1_80"), ..PCMU });
 }
 
 /// A relay between us, encrypted on our side and plain on the other, as a trunk has it: media comes from where neither
@@ -199,7 +223,7 @@ fn srtp_with_a_media_relay_that_talks_plain_to_baresip() {
     }
     let mut kamailio = Kamailio::with_media_relay();
     let baresip = far_end(&kamailio, &PCMU);
-    call_through(&kamailio, baresip, &Way { srtp: true, ..PCMU });
+    call_through(&kamailio, baresip, &Way { srtp: Some(""), ..PCMU });
     let balance = kamailio.media().balance();
     let relayed =
         balance.lines().filter_map(|line| line.split_once(" p, ")?.0.rsplit([' ', ',']).next()?.parse::<u64>().ok());

@@ -56,7 +56,7 @@ impl Negotiation {
         if media.port == 0 || !media.kind.eq_ignore_ascii_case("audio") {
             return Err(no_audio(session));
         }
-        let key = keys::of_offer(self.local.srtp, media)?;
+        let key = keys::of_offer(&self.local, media)?;
         let rtcp_mux = self.local.rtcp_mux && media.has("rtcp-mux");
         let remote = address::remote(session, media, &self.local, rtcp_mux)?;
         let formats = media.formats();
@@ -81,7 +81,7 @@ impl Negotiation {
                     Some(srtp) if (srtp.suite, &srtp.remote) == (theirs.suite, &theirs.key) => srtp.local.clone(),
                     _ => OwnKey::new(theirs.tag, theirs.suite, random).key,
                 };
-                (theirs.tag, Some(Srtp { suite: theirs.suite, local, remote: theirs.key }))
+                (theirs.tag, Some(Srtp { suite: theirs.suite, local, remote: theirs.key, remote_mki: theirs.mki }))
             }
         };
         let own: Vec<OwnKey> =

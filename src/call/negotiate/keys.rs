@@ -1,6 +1,6 @@
 //! SRTP keys in the SDP (RFC 4568): which line is taken, and what the policy says of it.
 
-use super::{Rejected, SrtpPolicy};
+use super::{Local, Rejected, SrtpPolicy};
 use crate::media::plan::{MasterKey, SrtpSuite};
 use crate::random::Random;
 use crate::sdp::{Attribute, Crypto, Media};
@@ -20,13 +20,13 @@ impl OwnKey {
         Self { tag, suite, key: MasterKey(key) }
     }
 
-    /// A key for each suite, strongest first, tags from 1.
-    pub(super) fn each_suite(random: &mut Random) -> Vec<Self> {
-        SrtpSuite::ALL.into_iter().zip(1..).map(|(suite, tag)| Self::new(tag, suite, random)).collect()
+    /// A key for each of `suites`, in their order, tags from 1.
+    pub(super) fn each_of(suites: &[SrtpSuite], random: &mut Random) -> Vec<Self> {
+        suites.iter().zip(1..).map(|(suite, tag)| Self::new(tag, *suite, random)).collect()
     }
 
     pub(super) fn attribute(&self) -> Attribute {
-        Crypto { tag: self.tag, suite: self.suite.name().into(), key: self.key.0.clone() }.attribute()
+        Crypto { tag: self.tag, suite: self.suite.name().into(), key: self.key.0.clone(), mki: Vec::new() }.attribute()
     }
 }
 
@@ -36,6 +36,7 @@ pub(super) struct TheirKey {
     pub(super) tag: u32,
     pub(super) suite: SrtpSuite,
     pub(super) key: MasterKey,
+    pub(super) mki: Vec<u8>,
 }
 
 /// The `m=` protocols that carry RTP, and whether they promise encryption. Feedback profiles (RFC 4585, RFC 5124) only
@@ -49,14 +50,15 @@ pub(super) fn is_secure(media: &Media) -> Result<bool, Rejected> {
 }
 
 /// What an offered stream is protected with, as the policy wants it.
-pub(super) fn of_offer(policy: SrtpPolicy, media: &Media) -> Result<Option<TheirKey>, Rejected> {
+pub(super) fn of_offer(local: &Local, media: &Media) -> Result<Option<TheirKey>, Rejected> {
     let (line, secure) = (media.line, is_secure(media)?);
-    match (policy, secure) {
+    let usable = || first_usable(allowed(local), media);
+    match (local.srtp, secure) {
         (SrtpPolicy::Off, true) => Err(Rejected::SrtpOff { line }),
         (SrtpPolicy::Off, false) => Ok(None),
-        (_, true) => first_usable(media).map(Some),
-        (SrtpPolicy::Optional, false) => Ok(first_usable(media).ok()),
-        (SrtpPolicy::Required, false) if media.has("crypto") => first_usable(media).map(Some),
+        (_, true) => usable().map(Some),
+        (SrtpPolicy::Optional, false) => Ok(usable().ok()),
+        (SrtpPolicy::Required, false) if media.has("crypto") => usable().map(Some),
         (SrtpPolicy::Required, false) => Err(Rejected::SrtpRequired { line }),
     }
 }
@@ -78,7 +80,7 @@ pub(super) fn of_answer(
     if !media.has("crypto") && !secure {
         return Err(Rejected::SrtpRequired { line });
     }
-    let theirs = first_usable(media)?;
+    let theirs = first_usable(&SrtpSuite::ALL, media)?;
     let Some(own) = ours.iter().find(|own| own.tag == theirs.tag && own.suite == theirs.suite) else {
         let why = format!("tag {} with {} was not offered", theirs.tag, theirs.suite.name());
         return Err(Rejected::Keys { line, why });
@@ -90,26 +92,38 @@ pub(super) fn of_answer(
     Ok(Some((own.clone(), theirs)))
 }
 
-/// The first line with a suite and a key that we can use: the order is the far end's preference (RFC 4568 section 5.1.2).
-fn first_usable(media: &Media) -> Result<TheirKey, Rejected> {
+/// The suites that offers of the far end may use: all that we know, or those that the user named.
+fn allowed(local: &Local) -> &[SrtpSuite] {
+    if local.srtp_suites.is_empty() { &SrtpSuite::ALL } else { &local.srtp_suites }
+}
+
+/// The suites that we offer, in order.
+pub(super) fn offered(local: &Local) -> &[SrtpSuite] {
+    if local.srtp_suites.is_empty() { &SrtpSuite::USUAL } else { &local.srtp_suites }
+}
+
+/// The first line with one of `suites` and a key that we can use: the order is the far end's preference (RFC 4568 section
+/// 5.1.2).
+fn first_usable(suites: &[SrtpSuite], media: &Media) -> Result<TheirKey, Rejected> {
     let mut why: Option<String> = None;
     for crypto in media.cryptos() {
         let reason = match crypto {
             Err(unusable) => unusable.to_string(),
-            Ok(crypto) => {
-                match SrtpSuite::ALL.into_iter().find(|suite| suite.name().eq_ignore_ascii_case(&crypto.suite)) {
-                    None => format!("the suite {} is not supported", word(&crypto.suite)),
-                    Some(suite) if crypto.key.len() != suite.key_and_salt_length() => {
-                        format!(
-                            "the key of {} has {} octets, not {}",
-                            suite.name(),
-                            crypto.key.len(),
-                            suite.key_and_salt_length()
-                        )
-                    }
-                    Some(suite) => return Ok(TheirKey { tag: crypto.tag, suite, key: MasterKey(crypto.key) }),
+            Ok(crypto) => match crypto.suite.parse::<SrtpSuite>() {
+                Err(_) => format!("the suite {} is not supported", word(&crypto.suite)),
+                Ok(suite) if !suites.contains(&suite) => format!("the suite {suite} is not among ours"),
+                Ok(suite) if crypto.key.len() != suite.key_and_salt_length() => {
+                    format!(
+                        "the key of {} has {} octets, not {}",
+                        suite.name(),
+                        crypto.key.len(),
+                        suite.key_and_salt_length()
+                    )
                 }
-            }
+                Ok(suite) => {
+                    return Ok(TheirKey { tag: crypto.tag, suite, key: MasterKey(crypto.key), mki: crypto.mki });
+                }
+            },
         };
         why.get_or_insert(reason);
     }

@@ -27,7 +27,7 @@ pub use capabilities::capabilities;
 pub use fuzz::fuzz_negotiation;
 pub use rejected::Rejected;
 
-use crate::media::plan::{Codec, Direction, OpusParameters, Plan};
+use crate::media::plan::{Codec, Direction, OpusParameters, Plan, SrtpSuite};
 use crate::random::Random;
 use crate::sdp::{Attribute, Connection, Format, Media, Origin, Session};
 use crate::time::Duration;
@@ -51,6 +51,9 @@ pub struct Local {
     pub packet_time: Duration,
     /// Encryption of media.
     pub srtp: SrtpPolicy,
+    /// SRTP suites that we offer, in this order, and the only ones that we take. None means the two of RFC 3711 in offers
+    /// of ours, and all that we know in those of others.
+    pub srtp_suites: Vec<SrtpSuite>,
     /// Telephone events (RFC 4733)?
     pub telephone_events: bool,
     /// Which ways we want audio to flow; `SendOnly` puts the far end on hold.
@@ -73,6 +76,7 @@ impl Local {
             codecs: Codec::ALL.to_vec(),
             packet_time: Duration::from_millis(20),
             srtp: SrtpPolicy::Off,
+            srtp_suites: Vec::new(),
             telephone_events: true,
             direction: Direction::SendRecv,
             rtcp_mux: true,

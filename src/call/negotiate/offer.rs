@@ -1,7 +1,7 @@
 //! Our offer, and the answer to it (RFC 3264 sections 5 and 7).
 
 use super::codecs::{self, Common, Meaning};
-use super::keys::{self, OwnKey};
+use super::keys::{self, OwnKey, TheirKey};
 use super::{Agreed, Agreement, Audio, Exchange, Negotiation, Rejected, SrtpPolicy, Stream, address};
 use crate::media::plan::{Direction, Plan, Srtp};
 use crate::random::Random;
@@ -72,8 +72,8 @@ impl Negotiation {
         let stream = self.agreed.as_ref().map_or(0, |agreed| agreed.stream);
         let (protocol, keys) = match self.local.srtp {
             SrtpPolicy::Off => ("RTP/AVP", Vec::new()),
-            SrtpPolicy::Optional => ("RTP/AVP", OwnKey::each_suite(random)),
-            SrtpPolicy::Required => ("RTP/SAVP", OwnKey::each_suite(random)),
+            SrtpPolicy::Optional => ("RTP/AVP", OwnKey::each_of(keys::offered(&self.local), random)),
+            SrtpPolicy::Required => ("RTP/SAVP", OwnKey::each_of(keys::offered(&self.local), random)),
         };
         (stream, protocol.into(), keys)
     }
@@ -107,7 +107,9 @@ impl Negotiation {
         let common = Common::with_answer(&formats, &offered.payload_types).ok_or_else(no_codec)?;
         let encoding = common.encoding(&session, media, &self.local).ok_or_else(no_codec)?;
         let (tag, srtp) = match keys {
-            Some((own, theirs)) => (own.tag, Some(Srtp { suite: own.suite, local: own.key, remote: theirs.key })),
+            Some((own, TheirKey { key: remote, mki: remote_mki, .. })) => {
+                (own.tag, Some(Srtp { suite: own.suite, local: own.key, remote, remote_mki }))
+            }
             None => (1, None),
         };
         let plan = Plan {

@@ -32,6 +32,12 @@ impl Schedule {
         self.period = period;
     }
 
+    /// The next tick, and with it those behind it, comes `micros` later, earlier if negative.
+    pub(super) fn shift(&mut self, micros: i64) {
+        let by = Duration::from_micros(micros.unsigned_abs());
+        self.next = if micros < 0 { self.next - by } else { self.next + by };
+    }
+
     /// The next tick is due at `next`: something else paces the call until then.
     pub(super) fn restart(&mut self, next: Instant) {
         self.next = next;
@@ -81,6 +87,19 @@ mod tests {
         }
         assert_eq!(schedule.next(), Instant::from_millis(20_000));
         assert_eq!((counters.ticks, counters.late_ticks, counters.max_late.as_millis()), (1_000, 0, 3));
+    }
+
+    #[test]
+    fn a_shift_moves_all_that_follow() {
+        let mut schedule = Schedule::new(Instant::from_millis(0), PACKET);
+        let mut counters = Counters::default();
+        assert_eq!(turn(&mut schedule, &mut counters, 0), (1, 0));
+        schedule.shift(-1_500);
+        assert_eq!(turn(&mut schedule, &mut counters, 19), (1, 0));
+        schedule.shift(2_500);
+        assert_eq!(turn(&mut schedule, &mut counters, 40), (0, 0));
+        assert_eq!(turn(&mut schedule, &mut counters, 41), (1, 0));
+        assert_eq!((schedule.next(), counters.late_ticks), (Instant::from_millis(61), 0));
     }
 
     #[test]

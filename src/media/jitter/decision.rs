@@ -101,8 +101,19 @@ impl Rhythm {
         self.next = Some(due + self.duration(self.pull));
     }
 
+    /// The next pull comes `micros` later than its time, earlier if negative, and those after it stay with it.
+    pub(super) fn shift(&mut self, micros: i64) {
+        let by = Duration::from_micros(micros.unsigned_abs());
+        self.next = self.next.map(|next| if micros < 0 { next - by } else { next + by });
+    }
+
     fn duration(&self, samples: i64) -> Duration {
         Duration::from_nanos((samples.max(0) * 1_000_000_000 / self.rate) as u64)
+    }
+
+    /// How long a pull is, µs.
+    pub(super) fn length(&self) -> i64 {
+        self.micros(self.pull)
     }
 
     fn micros(&self, samples: i64) -> i64 {
@@ -116,6 +127,11 @@ impl Rhythm {
             (a, b) = (b, a % b);
         }
         a
+    }
+
+    /// What of `surplus` samples buys nothing, wherever pulls are.
+    pub(super) fn rest(&self, surplus: usize, packet: i64) -> usize {
+        surplus % self.grid(packet).unsigned_abs().max(1) as usize
     }
 
     /// How long before it is needed a packet with `transit` µs comes, in the worst of the positions that packets of

@@ -43,6 +43,8 @@ const RELUCTANCE: i64 = 2_000;
 /// ... at the start of a stream this much, µs, for the first packets do not tell what the network does: what is cut out
 /// at once has to be put back at the next late packet, ...
 const FIRST_RELUCTANCE: i64 = 20_000;
+/// ... or this much, µs, where it is put back without cutting anything, ...
+const FIRST_RESERVE: i64 = 4_000;
 /// ... falling over so much media.
 const ACQUAINTANCE: Duration = Duration::from_secs(2);
 
@@ -127,8 +129,17 @@ impl Delay {
 
     /// How much more than a pull has to be free before that pull is given up, µs.
     pub(super) fn reluctance(&self) -> i64 {
-        let unknown = ACQUAINTANCE.saturating_sub(self.known).as_micros() as i64;
-        RELUCTANCE + (FIRST_RELUCTANCE - RELUCTANCE) * unknown / ACQUAINTANCE.as_micros() as i64
+        RELUCTANCE + self.unknown(FIRST_RELUCTANCE - RELUCTANCE)
+    }
+
+    /// How much has to stay free when pulls are moved instead, µs.
+    pub(super) fn reserve(&self) -> i64 {
+        self.unknown(FIRST_RESERVE)
+    }
+
+    /// `most` at the start of a stream, 0 when it is known.
+    fn unknown(&self, most: i64) -> i64 {
+        most * ACQUAINTANCE.saturating_sub(self.known).as_micros() as i64 / ACQUAINTANCE.as_micros() as i64
     }
 
     /// True for a packet that must not count.

@@ -19,11 +19,14 @@
 mod conceal;
 mod decision;
 mod delay;
+mod pace;
 mod packets;
 mod pitch;
 mod playout;
 #[cfg(test)]
 mod playout_tests;
+#[cfg(test)]
+mod script_tests;
 mod stretch;
 
 pub use playout::{Incoming, Playout};

@@ -5,6 +5,7 @@ mod fill;
 use super::conceal::Concealer;
 use super::decision::{Rhythm, Step};
 use super::delay::Delay;
+use super::pace::Pace;
 use super::packets::{Packets, Waiting};
 use super::{Config, Insert, Statistics};
 use crate::media::codec::{self, Decoder, Unavailable};
@@ -70,6 +71,10 @@ pub struct Playout {
     waits_for_copies: bool,
     /// Samples that have to be heard before speech is stretched again.
     rest: usize,
+    /// How pulls move, where the packets set the beat.
+    pace: Option<Pace>,
+    /// How early the packets come since the last pull, µs; known when one was decoded and nothing else was done about it.
+    slack: Option<i64>,
     statistics: Statistics,
 }
 
@@ -103,6 +108,8 @@ impl Playout {
             copies: 0.0,
             waits_for_copies: false,
             rest: 0,
+            pace: None,
+            slack: None,
             statistics: Statistics::default(),
         })
     }
@@ -125,6 +132,20 @@ impl Playout {
     /// What was done so far.
     pub fn statistics(&self) -> Statistics {
         self.statistics
+    }
+
+    /// Whoever pulls does it when [`Playout::shift`] says, or at times of its own.
+    pub fn follow(&mut self, follows: bool) {
+        self.pace = follows.then(|| self.pace.unwrap_or_default());
+    }
+
+    /// How much later than its time the next pull should come, µs; earlier if negative. To be asked after each pull, and
+    /// done; 0 unless pulls follow the packets.
+    pub fn shift(&mut self) -> i64 {
+        let (Some(pace), Some(slack)) = (&mut self.pace, self.slack.take()) else { return 0 };
+        let shift = pace.shift(slack, self.delay.reserve(), self.rhythm.length());
+        self.rhythm.shift(shift);
+        shift
     }
 
     /// Forgets all packets and their timing: another source, another numbering, or the end of a hold.

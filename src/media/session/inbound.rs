@@ -48,15 +48,13 @@ impl Session {
 
     fn handle_rtp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         let opened;
-        let bytes = match &mut self.unprotect {
-            Some(srtp) => match srtp.unprotect_rtp(bytes) {
-                Ok(packet) => {
-                    opened = packet;
-                    opened.as_ref()
-                }
-                // Counted by SRTP.
-                Err(_) => return,
-            },
+        let bytes = match self.keys.unprotect_rtp(now, bytes) {
+            Some(Ok(packet)) => {
+                opened = packet;
+                opened.as_ref()
+            }
+            // Counted by SRTP.
+            Some(Err(_)) => return,
             None if !self.rtp_from.admits(now, from) => {
                 self.counters.strangers += 1;
                 return;
@@ -184,14 +182,12 @@ impl Session {
     fn handle_rtcp(&mut self, now: Instant, component: Component, from: SocketAddr, bytes: &[u8]) {
         let known = self.knows_reporter(from);
         let opened;
-        let bytes = match &mut self.unprotect {
-            Some(srtp) => match srtp.unprotect_rtcp(bytes) {
-                Ok(packet) => {
-                    opened = packet;
-                    opened.as_ref()
-                }
-                Err(_) => return,
-            },
+        let bytes = match self.keys.unprotect_rtcp(now, bytes) {
+            Some(Ok(packet)) => {
+                opened = packet;
+                opened.as_ref()
+            }
+            Some(Err(_)) => return,
             None if !known => {
                 self.counters.strangers += 1;
                 return;

@@ -109,11 +109,9 @@ impl Session {
     fn send_rtp(&mut self, now: Instant, header: &Header, payload: &[u8]) {
         let Some(to) = self.rtp_from.destination() else { return };
         let queued = header.write(payload, &mut self.packet).is_ok()
-            && match &mut self.protect {
+            && match self.keys.protect_rtp(now, &self.packet) {
                 None => self.outbox.push_plain(Component::Rtp, to, &self.packet),
-                Some(srtp) => srtp
-                    .protect_rtp(&self.packet)
-                    .is_ok_and(|packet| self.outbox.push_protected(Component::Rtp, to, packet)),
+                Some(packet) => packet.is_ok_and(|packet| self.outbox.push_protected(Component::Rtp, to, packet)),
             };
         if queued {
             self.spoke = now;
@@ -132,11 +130,9 @@ impl Session {
             (Component::Rtcp, self.rtcp_from.destination())
         };
         let Some(to) = to else { return };
-        let queued = match &mut self.protect {
+        let queued = match self.keys.protect_rtcp(now, &self.packet) {
             None => self.outbox.push_plain(component, to, &self.packet),
-            Some(srtp) => {
-                srtp.protect_rtcp(&self.packet).is_ok_and(|packet| self.outbox.push_protected(component, to, packet))
-            }
+            Some(packet) => packet.is_ok_and(|packet| self.outbox.push_protected(component, to, packet)),
         };
         if let Some(report) = self.rtcp.last().filter(|_| queued) {
             let octets = Bytes::copy_from_slice(&self.packet);

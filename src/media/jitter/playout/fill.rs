@@ -17,6 +17,9 @@ const CUT: i64 = 400_000;
 const OPUS_GRANULE: usize = 120;
 /// ... at most this much at once.
 const OPUS_LONGEST: usize = 5_760;
+/// Share of the spread of transits, one in so many, that is waited for beyond the latest: a few seconds of a network do not
+/// tell what it does once in a thousand packets.
+const SAFETY: i64 = 8;
 /// Packets over which loss is averaged.
 const LOSS_MEMORY: f32 = 100.0;
 /// In-band copies are worth a packet of delay when loss is above the second of these, until it is below the first.
@@ -156,6 +159,8 @@ impl Playout {
         let (Some(late), Some(usual)) = (self.delay.late_transit(), self.delay.usual_transit()) else {
             return (0, Change::None);
         };
+        // Where pulls follow the packets no part of a pull is wasted; some of that buys safety.
+        let late = if self.pace.is_some() { late + (late - usual) / SAFETY } else { late };
         let longest = self.config.longest.as_micros() as i64;
         let copies = if self.waits_for_copies { self.micros(self.length) } else { 0 };
         let transit = late.min(usual + longest) + copies;
@@ -179,7 +184,15 @@ impl Playout {
     fn adjust(&mut self, now: Instant, position: i64, pull: usize) {
         let rate = self.rate as usize;
         let ready = self.audio.len() - self.heard;
-        match self.change(position, pull) {
+        let (slack, mut change) = self.change(position, pull);
+        self.slack = self.pace.is_some_and(|pace| pace.covers(slack)).then_some(slack);
+        if self.slack.is_some() {
+            change = match change {
+                Change::Shorten(most) => Change::Shorten(self.rhythm.rest(most, self.length)),
+                Change::Lengthen(_) | Change::None => Change::None,
+            };
+        }
+        match (slack, change) {
             (slack, Change::Shorten(_)) if slack > CUT => self.cut(position, slack),
             (slack, Change::Shorten(most)) if most >= rate / 400 && self.rest == 0 => {
                 // There has to be something to choose from.
@@ -235,6 +248,7 @@ impl Playout {
         self.restart();
         self.rate = codec.sample_rate();
         self.rhythm = Rhythm::new(self.rate);
+        self.slack = None;
         self.length = i64::from(self.rate) / 50;
         // From the last sample heard the new audio is joined.
         let last = self.heard.checked_sub(1).and_then(|last| self.audio.get(last)).copied();
