@@ -30,7 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "driver", "bench",
         ],
     ),
-    ("bench", &["phone", "driver", "net", "audio", "call", "media", "sip"]),
+    ("bench", &["phone", "driver", "net", "audio", "engine", "call", "media", "sip"]),
     ("main", &["cli"]),
 ];
 

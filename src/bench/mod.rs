@@ -4,3 +4,4 @@ pub mod impair;
 pub mod latency;
 pub mod marker;
 pub mod statistics;
+pub mod turnaround;

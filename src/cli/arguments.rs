@@ -53,7 +53,7 @@ pub(super) enum Verb {
     Doctor(Box<DoctorArguments>),
     /// Shows what was said on the wire: every call and registration leaves a trace
     Trace(TraceArguments),
-    /// Instruments: the latency of media, a network that is bad on purpose
+    /// Instruments: the latency of media, the turnaround of a phone, a network that is bad on purpose
     Bench(super::bench::BenchArguments),
     /// Lists the sound devices
     Devices,

@@ -4,6 +4,7 @@ use super::Exit;
 use super::impair::{self, ImpairArguments};
 use super::latency::{self, LatencyArguments};
 use super::report::Reporter;
+use super::turnaround::{self, TurnaroundArguments};
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Args)]
@@ -18,11 +19,14 @@ enum BenchVerb {
     Impair(Box<ImpairArguments>),
     /// Calls whoever echoes and measures the latency of media from mouth to ear and back, and where the time goes
     Latency(Box<LatencyArguments>),
+    /// Measures how long a phone that echoes keeps what it hears, and whether it gives it back whole
+    Turnaround(Box<TurnaroundArguments>),
 }
 
 pub(super) async fn run(verb: BenchArguments, reporter: Reporter) -> Exit {
     match verb.verb {
         BenchVerb::Impair(verb) => impair::run(verb, reporter).await,
         BenchVerb::Latency(verb) => latency::run(*verb, reporter).await,
+        BenchVerb::Turnaround(verb) => turnaround::run(*verb, reporter).await,
     }
 }

@@ -22,6 +22,7 @@ mod run;
 mod signals;
 mod trace;
 mod transfer;
+mod turnaround;
 
 pub use exit::Exit;
 
