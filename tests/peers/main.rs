@@ -33,3 +33,4 @@ mod storm;
 mod tls;
 mod transfer;
 mod translator;
+mod turnaround;

@@ -19,8 +19,9 @@ use std::time::Duration;
 /// A sleep this long before the time ends in time; the rest is spent awake.
 const AWAKE: Duration = Duration::from_micros(300);
 
-/// How long to listen for the last echo.
-const LAST_ECHO: Duration = Duration::from_millis(500);
+/// How long to send and to listen after the last chirp that counts: it is in the phone's buffer, and what feeds it must not
+/// break off.
+const LAST_ECHO: Duration = Duration::from_millis(600);
 
 /// How long one look at the socket waits.
 const LOOK: Duration = Duration::from_millis(20);
@@ -43,6 +44,8 @@ pub(super) struct Leaving {
 /// What was sent and what came back.
 pub(super) struct Heard {
     pub(super) chirps: Chirps,
+    /// How many of the chirps count.
+    pub(super) counted: usize,
     /// When each chirp was sent.
     pub(super) sent: Vec<Instant>,
     /// How much later than it should.
@@ -72,8 +75,9 @@ pub(super) fn run(
     let packet_time = codec::packet_time(codec, settings.packet_time);
     let samples = codec::samples(packet_time, codec.sample_rate());
     let chirps = Chirps { rate: codec.sample_rate(), samples, seed: random.u64() };
-    let count = (settings.warm_up + settings.duration).as_nanos() / packet_time.as_nanos().max(1);
-    let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+    let packets = |time: Duration| (time.as_nanos() / packet_time.as_nanos().max(1)) as usize;
+    let counted = packets(settings.warm_up + settings.duration).max(1);
+    let count = u32::try_from(counted + packets(LAST_ECHO)).unwrap_or(u32::MAX);
     let mut encode = encoder(plan)?;
     let payloads: Vec<Vec<u8>> = (0..count).map(|number| encode(&chirps.chirp(number))).collect();
     let own_delay = own_delay(plan, &chirps, &payloads)?;
@@ -107,12 +111,11 @@ pub(super) fn run(
             // What is not sent is missed among what comes back.
             let _ = socket.send_to(&packet, plan.remote_rtp);
         }
-        std::thread::sleep(LAST_ECHO);
         over.store(true, Ordering::Relaxed);
         listening.join().unwrap_or_else(|_| Err(io::Error::other("the listening thread broke down")))
     })?;
     let (audio, packets) = unpack(plan, &returned)?;
-    Ok(Heard { chirps, sent, late, audio, packets, own_delay })
+    Ok(Heard { chirps, counted, sent, late, audio, packets, own_delay })
 }
 
 /// Encodes chirp after chirp.

@@ -79,14 +79,14 @@ fn quantile(sorted: &[Duration], share: f64) -> Option<f64> {
 
 /// Finds every chirp in what was heard.
 pub(super) fn tally(settings: &Settings, heard: &Heard) -> Result<Tally, TurnaroundError> {
-    let Heard { chirps, sent, audio, packets, own_delay, .. } = heard;
+    let Heard { chirps, counted, sent, audio, packets, own_delay, .. } = heard;
     let rate = chirps.rate as usize;
     let reach = rate * SLOWEST.as_millis() as usize / 2_000;
     let warm = (settings.warm_up.as_secs_f64() * rate as f64) as usize / chirps.samples.max(1);
     let enough = if settings.codec == Codec::Opus { RECOGNISED } else { INTACT };
-    let mut tally = Tally { late: heard.late.iter().skip(warm).copied().collect(), ..Tally::default() };
+    let mut tally = Tally { late: heard.late.iter().take(*counted).skip(warm).copied().collect(), ..Tally::default() };
     let mut expected = None;
-    for (number, &sent) in sent.iter().enumerate().skip(warm) {
+    for (number, &sent) in sent.iter().enumerate().take(*counted).skip(warm) {
         tally.pieces += 1;
         // The first is sought where it could be at the earliest, and as far from there as the slowest phone has it.
         let from = packets.iter().find(|packet| packet.at >= sent).map_or(0, |packet| packet.offset);
@@ -130,7 +130,7 @@ mod tests {
         }
         let leaving = |n: u64| Leaving { at: Instant::from_millis(1_028 + 20 * n), offset: 160 * n as usize };
         let packets = (0..501).map(leaving).collect();
-        let heard = Heard { chirps, sent, late: Vec::new(), audio, packets, own_delay: 0 };
+        let heard = Heard { chirps, counted: 500, sent, late: Vec::new(), audio, packets, own_delay: 0 };
         let settings = Settings {
             target: "sip:a@127.0.0.1".parse().unwrap(),
             codec: Codec::Pcmu,
