@@ -1,5 +1,5 @@
-//! 10,000 registrations kept by one agent, in virtual time: memory and CPU time of each, from the first REGISTER through
-//! an hour of refreshes. `cargo bench --bench registrations`
+//! 10,000 registrations kept by one agent, in virtual time: memory and CPU time of each, from the first REGISTER and its
+//! challenge through an hour of refreshes. `cargo bench --bench registrations`
 
 use sidetone::random::Random;
 use sidetone::sip::agent::{Account, Agent, AgentConfig, Output};
@@ -11,6 +11,9 @@ use sidetone::time::{Duration, Instant};
 
 const COUNT: u32 = 10_000;
 
+/// One after the other, a hundred a second: what a registrar takes from one address.
+const PACE: Duration = Duration::from_millis(10);
+
 fn hop() -> Hop {
     Hop {
         transport: Transport::Udp,
@@ -19,7 +22,8 @@ fn hop() -> Hop {
     }
 }
 
-/// Does what the agent wants, as a registrar that grants at once what is asked for; REGISTERs answered.
+/// Does what the agent wants, as a registrar that challenges who has no credentials and grants what is asked for;
+/// REGISTERs granted.
 fn serve(agent: &mut Agent, now: Instant) -> u64 {
     let mut served = 0;
     while let Some(output) = agent.poll_output() {
@@ -27,6 +31,15 @@ fn serve(agent: &mut Agent, now: Instant) -> u64 {
             Output::Resolve { id, .. } => agent.handle_resolved(now, id, Ok(vec![hop()])),
             Output::Transmit { bytes, .. } => {
                 let Ok(Message::Request(register)) = parse_datagram(&bytes) else { continue };
+                if !register.headers.contains(&Name::Authorization) {
+                    let mut challenge = register.response(Status::UNAUTHORIZED).with_to_tag("r");
+                    let nonce = "5d41402abc4b2a76b9719d911017c592";
+                    let value =
+                        format!("Digest realm=\"registrar.example\", nonce=\"{nonce}\", qop=\"auth\", algorithm=MD5");
+                    challenge.headers.push(Name::WwwAuthenticate, value);
+                    agent.handle_datagram(now, hop(), &challenge.to_bytes());
+                    continue;
+                }
                 let mut granted = register.response(Status::OK).with_to_tag("r");
                 let contact = register.headers.get(&Name::Contact).unwrap().to_owned();
                 granted.headers.push(Name::Contact, contact);
@@ -38,6 +51,18 @@ fn serve(agent: &mut Agent, now: Instant) -> u64 {
         }
     }
     served
+}
+
+/// Lets time pass; REGISTERs granted.
+fn live(agent: &mut Agent, now: &mut Instant, time: Duration) -> u64 {
+    let end = *now + time;
+    let mut granted = 0;
+    while let Some(next) = agent.poll_timeout().filter(|next| *next < end) {
+        agent.handle_timeout(next);
+        granted += serve(agent, next);
+    }
+    *now = end;
+    granted
 }
 
 /// User and system time of this process, from the kernel.
@@ -64,16 +89,10 @@ fn main() {
         let id = agent.add_account(account);
         agent.register(now, id).unwrap();
         serve(&mut agent, now);
-        now += Duration::from_millis(1);
+        live(&mut agent, &mut now, PACE);
     }
     let registered = cpu();
-    let end = now + Duration::from_secs(3600);
-    let mut refreshes = 0;
-    while let Some(next) = agent.poll_timeout().filter(|next| *next < end) {
-        now = now.max(next);
-        agent.handle_timeout(now);
-        refreshes += serve(&mut agent, now);
-    }
+    let refreshes = live(&mut agent, &mut now, Duration::from_secs(3600));
     let done = cpu();
     let each = |time: Duration, count: u64| time.as_secs_f64() * 1e6 / count.max(1) as f64;
     println!("{COUNT} registrations, then {refreshes} refreshes in an hour (the registrar's side included)");

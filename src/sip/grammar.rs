@@ -3,7 +3,7 @@
 //! Everything works in one pass over the octets and never panics: all separators are ASCII, so that cutting a `str` at
 //! one of them is always a character boundary.
 
-use memchr::memchr3;
+use memchr::{memchr, memchr3};
 use std::borrow::Cow;
 
 /// Is it a character of `token` (RFC 3261 section 25.1)?
@@ -33,7 +33,22 @@ pub(crate) const fn is_blank(octet: u8) -> bool {
 
 /// Cuts blanks off both ends of text.
 pub(crate) fn trim_text(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
+    let octets = text.as_bytes();
+    let start = octets.iter().position(|octet| !is_blank(*octet)).unwrap_or(octets.len());
+    let end = octets.iter().rposition(|octet| !is_blank(*octet)).map_or(start, |last| last + 1);
+    text.get(start..end).unwrap_or_default()
+}
+
+/// What stands before and after the first `separator`, which is ASCII.
+pub(crate) fn cut(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let (before, rest) = text.split_at_checked(memchr(separator, text.as_bytes())?)?;
+    Some((before, rest.get(1..)?))
+}
+
+/// Text before and from the first `;` on: what has parameters, and the parameters.
+pub(crate) fn cut_params(text: &str) -> (&str, &str) {
+    let place = memchr(b';', text.as_bytes()).unwrap_or(text.len());
+    text.split_at_checked(place).unwrap_or((text, ""))
 }
 
 /// The index after the closing quote of the quoted string that starts at `octets[0]`, or `None` if it never ends.

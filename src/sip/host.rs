@@ -2,6 +2,7 @@
 
 use super::grammar;
 use super::uri::UriError;
+use memchr::memchr;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -87,6 +88,17 @@ impl From<HostPart<'_>> for Host {
     }
 }
 
+/// What host names are made of. Underscores stand in none of the grammar, but in many of the field.
+const NAME: [bool; 256] = {
+    let mut name = [false; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        name[octet] = (octet as u8).is_ascii_alphanumeric() || matches!(octet as u8, b'-' | b'.' | b'_');
+        octet += 1;
+    }
+    name
+};
+
 fn parse_host(text: &str) -> Result<HostPart<'_>, &'static str> {
     if let Some(rest) = text.strip_prefix('[') {
         let address = rest.strip_suffix(']').ok_or("the bracket of the IPv6 address does not close")?;
@@ -97,9 +109,7 @@ fn parse_host(text: &str) -> Result<HostPart<'_>, &'static str> {
     {
         return Ok(HostPart::V4(address));
     }
-    // Underscores stand in no host name of the grammar, but in many of the field.
-    let valid = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_'));
-    if text.is_empty() || !valid {
+    if text.is_empty() || !text.bytes().all(|octet| NAME[usize::from(octet)]) {
         return Err("the host is missing or malformed (IPv6 addresses stand in brackets)");
     }
     Ok(HostPart::Name(text))
@@ -107,10 +117,11 @@ fn parse_host(text: &str) -> Result<HostPart<'_>, &'static str> {
 
 /// Cuts `host[:port]`.
 pub(crate) fn split_port(text: &str) -> Result<(HostPart<'_>, Option<u16>), &'static str> {
-    let after_address = text.rfind(']').map_or(0, |bracket| bracket + 1);
-    let (host, port) = match text.get(after_address..).and_then(|rest| rest.find(':')) {
-        Some(colon) => {
-            let (host, port) = text.split_at(after_address + colon);
+    // The colons of an IPv6 address stand in its brackets.
+    let after_address = if text.starts_with('[') { memchr(b']', text.as_bytes()).unwrap_or(0) } else { 0 };
+    let colon = text.as_bytes().get(after_address..).and_then(|rest| memchr(b':', rest));
+    let (host, port) = match colon.and_then(|colon| text.split_at_checked(after_address + colon)) {
+        Some((host, port)) => {
             let port =
                 grammar::decimal(port.get(1..).unwrap_or_default()).ok_or("the port is no number up to 65535")?;
             (host, Some(port))

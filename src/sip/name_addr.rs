@@ -3,6 +3,7 @@
 use super::grammar;
 use super::params::Params;
 use super::uri::{Uri, UriError, UriParts};
+use memchr::memchr;
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
@@ -83,14 +84,15 @@ impl<'a> NameAddrParts<'a> {
             }
             (name, rest)
         } else {
-            let (name, rest) = text.split_at(text.find('<').unwrap_or(0));
+            let bracket = memchr(b'<', text.as_bytes()).unwrap_or(0);
+            let (name, rest) = text.split_at_checked(bracket).unwrap_or(("", text));
             (grammar::trim_text(name), rest)
         };
         let (uri, params) = match rest.strip_prefix('<') {
-            Some(rest) => rest.split_once('>').ok_or_else(|| fail("the \"<\" does not close"))?,
+            Some(rest) => grammar::cut(rest, b'>').ok_or_else(|| fail("the \"<\" does not close"))?,
             // Without brackets parameters belong to the header, not to the URI (RFC 3261 section 20).
             None => {
-                let (uri, params) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
+                let (uri, params) = grammar::cut_params(rest);
                 (grammar::trim_text(uri), params)
             }
         };

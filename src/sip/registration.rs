@@ -137,7 +137,7 @@ pub enum Failure {
     Challenge(String),
     /// The registrar said 200, but our contact is not among its bindings.
     #[error("the registrar accepted, but did not bind our contact {0}")]
-    NotBound(Uri),
+    NotBound(Arc<Uri>),
     /// No answer came in time.
     #[error("the registrar did not answer; check its address and the network")]
     Timeout,
@@ -165,7 +165,7 @@ pub enum Output {
 /// One registration. See the [module](self).
 #[derive(Debug)]
 pub struct Registration {
-    config: Config,
+    settings: Settings,
     seed: Seed,
     call_id: String,
     from_tag: String,
@@ -193,6 +193,20 @@ pub struct Registration {
     /// Does another flow of the account live?
     company: bool,
     outputs: VecDeque<Output>,
+}
+
+/// What stays of a [`Config`]; there may be thousands.
+#[derive(Debug)]
+struct Settings {
+    /// The address of record as To, and without its tag as From, has it.
+    aor: Box<str>,
+    registrar: Uri,
+    route: Vec<NameAddr>,
+    user: String,
+    refresh: Option<RefreshShare>,
+    instance: Option<String>,
+    reg_id: u8,
+    headers: Arc<Headers>,
 }
 
 /// What is known of the registrar's support of outbound (RFC 5626).
@@ -252,7 +266,9 @@ struct Attempt {
 
 impl Registration {
     /// A registration that waits for [`Registration::register`]. `random` makes its Call-ID, tags and jitter.
-    pub fn new(mut config: Config, mut random: Random) -> Self {
+    pub fn new(config: Config, mut random: Random) -> Self {
+        let mut aor = NameAddr::new(config.aor);
+        aor.display = config.display;
         Self {
             call_id: random.token(26),
             from_tag: random.token(12),
@@ -268,13 +284,22 @@ impl Registration {
             expires: config.expires.max(Duration::from_secs(1)),
             failures: 0,
             attempt: Attempt::default(),
-            auth: config.credentials.take().map(auth::Client::new),
+            auth: config.credentials.map(auth::Client::new),
             answered: None,
             service_route: Vec::new(),
             outbound: if config.outbound && config.instance.is_some() { Outbound::Offered } else { Outbound::Off },
             company: false,
             outputs: VecDeque::new(),
-            config,
+            settings: Settings {
+                aor: aor.to_string().into(),
+                registrar: config.registrar,
+                route: config.route,
+                user: config.user,
+                refresh: config.refresh,
+                instance: config.instance,
+                reg_id: config.reg_id,
+                headers: config.headers,
+            },
             seed: random.seed(),
         }
     }
@@ -319,12 +344,12 @@ impl Registration {
 
     /// The registrar: the Request-URI.
     pub fn registrar(&self) -> &Uri {
-        &self.config.registrar
+        &self.settings.registrar
     }
 
     /// Where the next REGISTER goes: the first Route, else the registrar.
     pub fn target(&self) -> &Uri {
-        self.config.route.first().map_or(&self.config.registrar, |route| &route.uri)
+        self.settings.route.first().map_or(&self.settings.registrar, |route| &route.uri)
     }
 
     /// Says whether another flow of the account lives: then this one takes its time after a failure (RFC 5626 section

@@ -1,5 +1,6 @@
 //! URIs of SIP (RFC 3261 section 19.1), and others kept as they are.
 
+use super::grammar;
 use super::hop::Transport;
 pub use super::host::Host;
 use super::host::{self, HostPart};
@@ -194,12 +195,23 @@ pub(crate) struct SipParts<'a> {
     headers: Option<&'a str>,
 }
 
+/// Octets that stand in no URI: blanks, control characters, quotes and brackets.
+const FORBIDDEN: [bool; 256] = {
+    let mut forbidden = [false; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        forbidden[octet] = octet as u8 <= b' ' || matches!(octet as u8, 0x7F | b'<' | b'>' | b'"');
+        octet += 1;
+    }
+    forbidden
+};
+
 impl<'a> UriParts<'a> {
     pub(crate) fn read(text: &'a str) -> Result<Self, &'static str> {
-        if text.bytes().any(|octet| octet <= b' ' || matches!(octet, 0x7F | b'<' | b'>' | b'"')) {
+        if text.bytes().any(|octet| FORBIDDEN[usize::from(octet)]) {
             return Err("it holds a blank, control character, quote or bracket");
         }
-        let (scheme, rest) = text.split_once(':').ok_or("the scheme (\"sip:\") is missing")?;
+        let (scheme, rest) = grammar::cut(text, b':').ok_or("the scheme (\"sip:\") is missing")?;
         let secure = scheme.eq_ignore_ascii_case("sips");
         if secure || scheme.eq_ignore_ascii_case("sip") {
             return SipParts::read(rest, secure).map(UriParts::Sip);
@@ -216,11 +228,11 @@ impl<'a> UriParts<'a> {
 impl<'a> SipParts<'a> {
     fn read(rest: &'a str, secure: bool) -> Result<Self, &'static str> {
         // The user part may hold `;`, `?` and `/`, but never an unescaped `@`: the first one ends it.
-        let (userinfo, hostpart) = match rest.split_once('@') {
+        let (userinfo, hostpart) = match grammar::cut(rest, b'@') {
             Some((userinfo, hostpart)) => (Some(userinfo), hostpart),
             None => (None, rest),
         };
-        let (user, password) = match userinfo.map(|userinfo| (userinfo, userinfo.split_once(':'))) {
+        let (user, password) = match userinfo.map(|userinfo| (userinfo, grammar::cut(userinfo, b':'))) {
             None => (None, None),
             Some((_, Some((user, password)))) => (Some(user), Some(password)),
             Some((user, None)) => (Some(user), None),
@@ -228,11 +240,11 @@ impl<'a> SipParts<'a> {
         if user.is_some_and(str::is_empty) {
             return Err("the user part is empty");
         }
-        let (hostpart, headers) = match hostpart.split_once('?') {
+        let (hostpart, headers) = match grammar::cut(hostpart, b'?') {
             Some((hostpart, headers)) => (hostpart, Some(headers)),
             None => (hostpart, None),
         };
-        let (hostport, params) = hostpart.split_at(hostpart.find(';').unwrap_or(hostpart.len()));
+        let (hostport, params) = grammar::cut_params(hostpart);
         let (host, port) = host::split_port(hostport)?;
         let params = Params::read(params).ok_or("a parameter is malformed")?;
         Ok(Self { secure, user, password, host, port, params, headers })

@@ -101,22 +101,35 @@ impl<'a> ViaParts<'a> {
     pub(crate) fn read(text: &'a str) -> Result<Self, UriError> {
         let fail = |why| UriError::new(text, why);
         let protocol = "the Via does not start with \"SIP/2.0/transport\"";
-        // Blanks may stand around each of the slashes.
-        let (name, rest) = text.split_once('/').ok_or_else(|| fail(protocol))?;
-        let (version, rest) = rest.split_once('/').ok_or_else(|| fail(protocol))?;
-        let rest = grammar::trim_text(rest);
-        let (transport, rest) = rest.split_once([' ', '\t']).ok_or_else(|| fail("the Via has no sent-by"))?;
-        if !grammar::trim_text(name).eq_ignore_ascii_case("SIP")
-            || !grammar::is_token(grammar::trim_text(version))
-            || !grammar::is_token(transport)
-        {
+        let (transport, rest) = match text.strip_prefix("SIP/2.0/") {
+            Some(rest) => cut_blank(rest),
+            None => {
+                // Blanks may stand around each of the slashes.
+                let (name, rest) = grammar::cut(text, b'/').ok_or_else(|| fail(protocol))?;
+                let (version, rest) = grammar::cut(rest, b'/').ok_or_else(|| fail(protocol))?;
+                let sip = grammar::trim_text(name).eq_ignore_ascii_case("SIP");
+                if !sip || !grammar::is_token(grammar::trim_text(version)) {
+                    return Err(fail(protocol));
+                }
+                cut_blank(rest)
+            }
+        }
+        .ok_or_else(|| fail("the Via has no sent-by"))?;
+        if !grammar::is_token(transport) {
             return Err(fail(protocol));
         }
-        let (sent_by, params) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
+        let (sent_by, params) = grammar::cut_params(rest);
         let sent_by = SentBy::read(sent_by).map_err(fail)?;
         let params = Params::read(params).ok_or_else(|| fail("a parameter is malformed"))?;
         Ok(Self { transport, sent_by, params })
     }
+}
+
+/// What stands before and after the first blank.
+fn cut_blank(text: &str) -> Option<(&str, &str)> {
+    let text = grammar::trim_text(text);
+    let blank = text.bytes().position(grammar::is_blank)?;
+    text.split_at_checked(blank)
 }
 
 impl<'a> SentBy<'a> {

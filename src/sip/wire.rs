@@ -25,7 +25,7 @@ use super::header::{Headers, Name, Value};
 use super::message::{Message, Method, Status};
 use super::uri::Uri;
 use bytes::Bytes;
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -169,32 +169,34 @@ impl Head {
         }
         let shared: Option<Arc<str>> = std::str::from_utf8(octets).ok().map(Into::into);
         let mut lines = Lines(shared.as_deref().map_or(octets, str::as_bytes));
-        let first = lines.next().unwrap_or_default();
+        let (first, _) = lines.next().unwrap_or_default();
         let (start, fault) = start_line(first);
         (head.start, head.fault) = (start, fault);
         if first.len() > limits.start_octets {
             head.fault = Some(Fault::StartTooLong { limit: limits.start_octets });
         }
         let mut unfolded = Vec::new();
-        while let Some(line) = lines.next() {
+        while let Some((line, bare_return)) = lines.next() {
             if line.is_empty() {
                 break;
             }
             if line.len() > limits.field_octets {
                 head.note(Fault::FieldTooLong { limit: limits.field_octets });
             } else if !lines.folds() {
-                head.field(line, shared.as_ref());
+                head.field(line, bare_return, shared.as_ref());
             } else {
                 // A line break and the blanks after it mean one blank (RFC 3261 section 7.3.1).
                 unfolded.clear();
                 unfolded.extend_from_slice(line.trim_ascii_end());
                 while lines.folds() {
+                    let (more, _) = lines.next().unwrap_or_default();
                     unfolded.push(b' ');
-                    unfolded.extend_from_slice(lines.next().unwrap_or_default().trim_ascii());
+                    unfolded.extend_from_slice(more.trim_ascii());
                 }
+                let bare_return = memchr(b'\r', &unfolded).is_some();
                 match unfolded.len() > limits.field_octets {
                     true => head.note(Fault::FieldTooLong { limit: limits.field_octets }),
-                    false => head.field(&unfolded, None),
+                    false => head.field(&unfolded, bare_return, None),
                 }
             }
             if head.vias > limits.vias {
@@ -214,26 +216,24 @@ impl Head {
         self.fault.get_or_insert(fault);
     }
 
-    /// Reads one unfolded line, which is a part of `shared`, if that is there.
-    fn field(&mut self, line: &[u8], shared: Option<&Arc<str>>) {
+    /// Reads one unfolded line, which is a part of `shared`, if that is there. `bare_return`: a carriage return stands in
+    /// it.
+    fn field(&mut self, line: &[u8], bare_return: bool, shared: Option<&Arc<str>>) {
         let keep = |value: &[u8]| match shared {
             Some(head) => Value::within(head, value),
             None => Value::from_octets(value),
         };
-        let (name, value) = match name_end(line) {
-            Some((end, colon)) if memchr(b'\r', line).is_none() => (line.get(..end), line.get(colon + 1..)),
-            _ => (None, None),
-        };
-        let (Some(name), Some(value)) = (name.and_then(|name| std::str::from_utf8(name).ok()), value) else {
+        let (Some((end, colon)), false) = (name_end(line), bare_return) else {
             self.note(Fault::FieldLine(excerpt(line)));
             return;
         };
-        let (name, value) = (Name::of(name), value.trim_ascii());
-        if name == Name::ContentLength {
+        let name = Name::of_octets(line.get(..end).unwrap_or_default());
+        let value = line.get(colon + 1..).unwrap_or_default().trim_ascii();
+        if matches!(name, Name::ContentLength) {
             self.content_length(value);
         }
         if !name.is_list() || memchr(b',', value).is_none() {
-            self.vias += usize::from(name == Name::Via);
+            self.vias += usize::from(matches!(name, Name::Via));
             self.headers.push(name, keep(value));
             return;
         }
@@ -241,7 +241,7 @@ impl Head {
             let item = item.trim_ascii();
             // An empty list item means nothing, but in Via, where it would be a hop (RFC 4475 section 3.1.2.1).
             if !item.is_empty() || name == Name::Via {
-                self.vias += usize::from(name == Name::Via);
+                self.vias += usize::from(matches!(name, Name::Via));
                 self.headers.push(name.clone(), keep(item));
             }
         }
@@ -285,15 +285,25 @@ fn name_end(line: &[u8]) -> Option<(usize, usize)> {
 struct Lines<'a>(&'a [u8]);
 
 impl<'a> Lines<'a> {
-    fn next(&mut self) -> Option<&'a [u8]> {
-        if self.0.is_empty() {
-            return None;
-        }
+    /// The next line, and whether a carriage return stands inside of it.
+    fn next(&mut self) -> Option<(&'a [u8], bool)> {
         let octets = self.0;
-        let end = memchr(b'\n', octets).unwrap_or(octets.len());
-        let (line, rest) = octets.split_at_checked(end).unwrap_or((octets, &[]));
-        self.0 = rest.get(1..).unwrap_or_default();
-        Some(line.strip_suffix(b"\r").unwrap_or(line))
+        let end = memchr2(b'\r', b'\n', octets).unwrap_or(octets.len());
+        match octets.split_at_checked(end)? {
+            ([], []) => None,
+            (line, [b'\r', b'\n', rest @ ..] | [b'\n', rest @ ..] | rest @ []) => {
+                self.0 = rest;
+                Some((line, false))
+            }
+            (_, rest) => {
+                let end = end + memchr(b'\n', rest).unwrap_or(rest.len());
+                let (line, rest) = octets.split_at_checked(end)?;
+                self.0 = rest.get(1..).unwrap_or_default();
+                // One at the end of all belongs to an end that was cut off.
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                Some((line, memchr(b'\r', line).is_some()))
+            }
+        }
     }
 
     /// Does the next line continue this one?
@@ -306,9 +316,10 @@ fn start_line(line: &[u8]) -> (Start, Option<Fault>) {
     if line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/")) {
         return status_line(line).map_or_else(|fault| (Start::BrokenResponse, Some(fault)), |start| (start, None));
     }
-    let text = String::from_utf8_lossy(line);
-    let method = text.split(' ').next().and_then(|word| word.parse::<Method>().ok());
-    let fault = match (request_line(&text, method.clone()), text) {
+    let text = std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed);
+    let (word, rest) = grammar::cut(&text, b' ').unwrap_or((&text, ""));
+    let method = word.parse::<Method>().ok();
+    let fault = match (request_line(&text, rest, method.clone()), &text) {
         (Ok(start), Cow::Borrowed(_)) => return (start, None),
         (Ok(_), Cow::Owned(_)) => Fault::StartLine(excerpt(line)),
         (Err(fault), _) => fault,
@@ -316,10 +327,10 @@ fn start_line(line: &[u8]) -> (Start, Option<Fault>) {
     (Start::BrokenRequest { method }, Some(fault))
 }
 
-fn request_line(text: &str, method: Option<Method>) -> Result<Start, Fault> {
+/// `text` is the whole line, `rest` what stands behind the method.
+fn request_line(text: &str, rest: &str, method: Option<Method>) -> Result<Start, Fault> {
     let excerpt = || excerpt(text.as_bytes());
-    let mut words = text.split(' ');
-    let (Some(_), Some(uri), Some(version), None) = (words.next(), words.next(), words.next(), words.next()) else {
+    let Some((uri, version)) = grammar::cut(rest, b' ').filter(|(_, version)| !version.contains(' ')) else {
         // On a stream it matters whether this is SIP with a blank too many or something else altogether.
         return match text.contains(" SIP/") {
             true => Err(Fault::StartLine(excerpt())),

@@ -25,13 +25,18 @@ macro_rules! names {
 
             /// The name that `text` writes in any case or in the compact form.
             pub fn of(text: &str) -> Name {
-                match text.len() {
-                    1 => match text.as_bytes().first().map(u8::to_ascii_lowercase) {
-                        $($(Some($compact) => Name::$variant,)?)*
-                        _ => Name::Other(text.into()),
-                    },
-                    $(length if length == $name.len() && text.eq_ignore_ascii_case($name) => Name::$variant,)*
-                    _ => Name::Other(text.into()),
+                Name::of_octets(text.as_bytes())
+            }
+
+            /// The same for the octets of a token.
+            pub(crate) fn of_octets(text: &[u8]) -> Name {
+                let first = text.first().map_or(0, u8::to_ascii_lowercase);
+                match (text.len(), first) {
+                    $($((1, $compact) => Name::$variant,)?)*
+                    $((length, first) if length == $name.len()
+                        && first == $name.as_bytes()[0].to_ascii_lowercase()
+                        && text.eq_ignore_ascii_case($name.as_bytes()) => Name::$variant,)*
+                    _ => Name::Other(String::from_utf8_lossy(text).into_owned()),
                 }
             }
 

@@ -52,7 +52,10 @@ impl FromStr for CSeq {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
-        let (number, method) = grammar::trim_text(text).split_once([' ', '\t']).ok_or("it is not \"number method\"")?;
+        let text = grammar::trim_text(text);
+        let blank = text.bytes().position(grammar::is_blank);
+        let (number, method) =
+            blank.and_then(|blank| text.split_at_checked(blank)).ok_or("it is not \"number method\"")?;
         let number = grammar::decimal(number).ok_or("the number is none below 2^32")?;
         let method = grammar::trim_text(method).parse().map_err(|_| "the method is no token")?;
         Ok(Self { number, method })

@@ -39,7 +39,7 @@ impl Registration {
         let learned = self.learned.filter(|learned| learned.hop == hop).map(|learned| learned.address);
         let others = || learned.or_else(|| self.public.presumed(hop));
         let address = self.public.given(hop).or_else(others).unwrap_or(hop.local);
-        let mut contact = SipUri::new(Some(&self.config.user), address.ip().into(), Some(address.port()));
+        let mut contact = SipUri::new(Some(&self.settings.user), address.ip().into(), Some(address.port()));
         if hop.transport != Transport::Udp {
             contact.params.set("transport", hop.transport.parameter());
         }
@@ -80,11 +80,11 @@ impl Registration {
     /// or the same user, host and effective port, is ours too.
     pub(super) fn ours<'a>(&self, contact: &Uri, bindings: &'a [NameAddr]) -> Option<&'a NameAddr> {
         let same_instance = |binding: &&NameAddr| {
-            let ours = self.config.instance.as_deref();
+            let ours = self.settings.instance.as_deref();
             // Of several flows of ours, this one.
-            let flow = binding.params.get("reg-id").and_then(|id| id.parse().ok()).unwrap_or(self.config.reg_id);
+            let flow = binding.params.get("reg-id").and_then(|id| id.parse().ok()).unwrap_or(self.settings.reg_id);
             let instance = binding.params.text("+sip.instance");
-            ours.is_some() && flow == self.config.reg_id && instance.as_deref().map(bare) == ours
+            ours.is_some() && flow == self.settings.reg_id && instance.as_deref().map(bare) == ours
         };
         let same_place = |binding: &&NameAddr| match (contact.sip(), binding.uri.sip()) {
             (Some(ours), Some(theirs)) => {

@@ -40,7 +40,7 @@ impl Registration {
         request.headers.remove(&Name::Contact);
         let mut value = self.contact_value(&contact, expires);
         if self.outbound != Outbound::Off {
-            value.params.set("reg-id", &self.config.reg_id.to_string());
+            value.params.set("reg-id", &self.settings.reg_id.to_string());
         }
         request.headers.push(Name::Contact, value.to_string());
         // An earlier contact of ours that leads elsewhere now would make the registrar fork to it. One that knows flows
@@ -56,27 +56,25 @@ impl Registration {
 
     /// What all REGISTERs of this registration have in common.
     fn frame(&self) -> Request {
-        let config = &self.config;
-        let mut request = Request::new(Method::Register, config.registrar.clone());
+        let settings = &self.settings;
+        let mut request = Request::new(Method::Register, settings.registrar.clone());
         let headers = &mut request.headers;
-        for route in &config.route {
+        for route in &settings.route {
             headers.push(Name::Route, route.to_string());
         }
-        let mut aor = NameAddr::new(config.aor.clone());
-        aor.display.clone_from(&config.display);
         headers.push(Name::MaxForwards, "70");
-        headers.push(Name::From, aor.clone().with_tag(&self.from_tag).to_string());
-        headers.push(Name::To, aor.to_string());
+        headers.push(Name::From, format!("{};tag={}", settings.aor, self.from_tag));
+        headers.push(Name::To, &*settings.aor);
         headers.push(Name::CallId, self.call_id.as_str());
         headers.push(Name::Supported, if self.outbound == Outbound::Off { "path" } else { "path, outbound" });
-        headers.extend(config.headers.iter().cloned());
+        headers.extend(settings.headers.iter().cloned());
         request
     }
 
     /// A Contact value.
     fn contact_value(&self, contact: &Uri, expires: Duration) -> NameAddr {
         let mut value = NameAddr::new(contact.clone());
-        if let Some(instance) = &self.config.instance {
+        if let Some(instance) = &self.settings.instance {
             value.params.set("+sip.instance", &format!("\"<{instance}>\""));
         }
         value.params.set("expires", &expires.as_secs().to_string());

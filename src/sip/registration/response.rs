@@ -5,7 +5,6 @@ use crate::sip::auth::Refused;
 use crate::sip::header::Name;
 use crate::sip::message::{Response, Status};
 use crate::sip::name_addr::NameAddr;
-use crate::sip::uri::Uri;
 use crate::time::{Duration, Instant};
 
 /// A binding longer than that is refreshed every day all the same.
@@ -61,7 +60,7 @@ impl Registration {
         };
         let Some(granted) = granted.filter(|granted| !granted.is_zero()) else {
             self.binding = None;
-            self.fail(now, Failure::NotBound(Uri::clone(&sent.contact)), None);
+            self.fail(now, Failure::NotBound(sent.contact.clone()), None);
             return;
         };
         let until = now + granted;
@@ -152,7 +151,7 @@ impl Registration {
     /// its life, and a little earlier each time so that phones that started together drift apart.
     fn refresh_after(&mut self, granted: Duration) -> Duration {
         let granted = granted.min(LONGEST);
-        if let Some(share) = self.config.refresh {
+        if let Some(share) = self.settings.refresh {
             // Up to a twentieth earlier each time, for the same reason.
             let early = share.of(granted).mul_f64(1.0 - 0.05 * self.seed.grow().unit());
             return early.max(Duration::from_millis(500));
