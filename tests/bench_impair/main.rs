@@ -45,6 +45,7 @@ fn the_report_tells_what_arrived() {
     let reading = std::thread::spawn(move || received(&reader));
     for number in 0..500 {
         client.send_to(&rtp(number), relay.listen()).unwrap();
+        // The pace of what is sent.
         std::thread::sleep(Duration::from_millis(1));
     }
     let arrived = reading.join().unwrap();

@@ -129,6 +129,7 @@ async fn answers_are_kept_as_long_as_they_say() {
     if asked.elapsed() < Duration::from_millis(1500) {
         assert_eq!(moving().await, ["udp:127.0.0.51:5060"], "from the cache");
     }
+    // The lifetime of two seconds is that of a real name server.
     tokio::time::sleep(Duration::from_millis(2500).saturating_sub(asked.elapsed())).await;
     assert_eq!(moving().await, ["udp:127.0.0.52:5060"], "asked again");
     // A changed network forgets everything at once.

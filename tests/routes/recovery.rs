@@ -60,12 +60,14 @@ fn a_route_or_a_link_that_comes_back_is_used_at_once() {
     phone.expect("registration.registered", SOON, |_| true);
     let before = registrar.contacts().len();
     network.inside(&["route", "del", "default"]);
+    // That nothing is sent cannot be waited for: three looks at the network pass.
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(registrar.contacts().len(), before);
     network.route();
     println!("route: again after {:?}", registered_again(&registrar, before, SOON));
     let before = registrar.contacts().len();
     network.inside(&["link", "set", "phone", "down"]);
+    // Long enough to be noticed; the phone tells nobody of it.
     std::thread::sleep(Duration::from_secs(3));
     network.inside(&["link", "set", "phone", "up"]);
     network.route();
@@ -124,6 +126,7 @@ fn a_call_goes_on_from_another_address() {
     );
     alice.expect("call.answered", SOON, |_| true);
     bob.expect("call.answered", SOON, |_| true);
+    // They talk for a while before.
     std::thread::sleep(Duration::from_secs(3));
     network.leave(2);
     network.take(3);
