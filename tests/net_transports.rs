@@ -321,6 +321,55 @@ async fn there_is_a_limit_of_connections() {
     assert_eq!(call_id(&message(&mut inbox).await.1), Some("three"));
 }
 
+/// Thousands of connections from everywhere: what is held is bounded, what is refused is counted, and who is there already
+/// is served on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_connections_is_bounded_and_others_are_served() {
+    let limits = Limits { connections: 64, per_source: 16, ..Limits::default() };
+    let (transports, mut inbox) = bind(BindConfig { limits, ..BindConfig::new(Ipv4Addr::UNSPECIFIED.into(), Some(0)) });
+    let to = address(&transports, Transport::Tcp);
+    let mut friend = TcpStream::connect(to).await.unwrap();
+    friend.write_all(&options("before")).await.unwrap();
+    let (source, _) = message(&mut inbox).await;
+    let (mut open, mut refused) = (Vec::new(), 0);
+    for number in 0..1500u32 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        // Fifteen attackers; one of them alone may have sixteen.
+        let from = Ipv4Addr::new(127, 9, 9, 1 + (number % 15) as u8);
+        socket.bind((from, 0).into()).unwrap();
+        let mut stream = socket.connect(to).await.unwrap();
+        // Who was refused finds the connection closed.
+        match tokio::time::timeout(Duration::from_millis(if number < 80 { 20 } else { 500 }), stream.read(&mut [0; 1]))
+            .await
+        {
+            Err(_) => open.push(stream),
+            Ok(_) => refused += 1,
+        }
+    }
+    assert!(open.len() < 64, "{} are open", open.len());
+    assert!(refused >= 1500 - 80, "{refused} were refused");
+    assert!(transports.traffic().refused_connections >= refused - 20, "{:?}", transports.traffic());
+    friend.write_all(&options("during")).await.unwrap();
+    assert_eq!(call_id(&message(&mut inbox).await.1), Some("during"), "who was there is served");
+    transports.send(&source, options("answer")).unwrap();
+    let mut buffer = [0; 1024];
+    assert!(soon(friend.read(&mut buffer)).await.unwrap() > 0);
+    // Datagrams do not care.
+    let peer = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
+    peer.send_to(b"datagram", address(&transports, Transport::Udp)).await.unwrap();
+    assert!(matches!(soon(inbox.next()).await, Some(Incoming::Datagram { .. })));
+    drop(open);
+    let mut late = loop {
+        let mut late = TcpStream::connect(to).await.unwrap();
+        late.write_all(&options("after")).await.unwrap();
+        if let Some(Incoming::Message { message, .. }) = soon(inbox.next()).await {
+            assert_eq!(call_id(&message), Some("after"), "there is room again");
+            break late;
+        }
+    };
+    late.shutdown().await.unwrap();
+}
+
 #[tokio::test]
 async fn silent_connections_give_way_to_new_ones() {
     let limits = Limits { connections: 1, ..Limits::default() };

@@ -111,6 +111,10 @@ impl Call {
         if negotiation.is_pending() {
             return;
         }
+        if let Some((rtp, rtcp)) = self.address.take_if(|_| answered) {
+            let wanted = self.wanted.get_or_insert_with(|| negotiation.local().clone());
+            (wanted.rtp, wanted.rtcp) = (rtp, rtcp);
+        }
         let Some(wanted) = self.wanted.take().filter(|wanted| wanted != negotiation.local()) else { return };
         // An offer that is not sent must leave no trace in the versions of our descriptions.
         let as_it_was = negotiation.clone();
@@ -141,6 +145,42 @@ impl Call {
         }
         desk.out.push_back(Output::MoveMedia { call: self.id, local });
         Ok(())
+    }
+
+    /// The way to the far end starts at another address of ours. A call that rings here moves as soon as it has sound: then
+    /// its far end is told by UPDATE if it can be, else once it is answered.
+    pub fn handle_moved(&mut self, desk: &mut Desk<'_>, local: IpAddr) {
+        if self.move_media(desk, local).is_ok() {
+            return;
+        }
+        match self.media {
+            Media::Running => desk.out.push_back(Output::MoveMedia { call: self.id, local }),
+            _ => self.moved = Some(local),
+        }
+    }
+
+    /// The far end sees us at another address than before. Where that is another host, media are asked for again how they
+    /// are seen; else our Contact alone is told anew.
+    pub fn handle_readdressed(&mut self, desk: &mut Desk<'_>) {
+        let Some(negotiation) = self.negotiation.as_mut().filter(|_| matches!(self.stage, Stage::Talking)) else {
+            return;
+        };
+        let Some((shown, local)) = desk.agent.shown_now(self.session) else { return };
+        if shown != negotiation.local().rtp.ip() {
+            let _ = self.move_media(desk, local);
+            return;
+        }
+        // What is under way may have left before this was known, and is no reason to leave it so.
+        if desk.agent.update(desk.now, self.session, None).is_ok() || negotiation.is_pending() || self.before.is_some()
+        {
+            return;
+        }
+        let as_it_was = negotiation.clone();
+        let offer = negotiation.offer(desk.random);
+        match desk.agent.reoffer(desk.now, self.session, Some(offer)) {
+            Ok(()) => self.before = Some(as_it_was.local().clone()),
+            Err(_) => *negotiation = as_it_was,
+        }
     }
 
     /// The far end followed our change, or offers one that we asked for.

@@ -41,13 +41,14 @@ impl Call {
         call
     }
 
-    pub(super) fn ports_opened(&mut self, desk: &mut Desk<'_>, rtp: SocketAddr) {
+    pub(super) fn ports_opened(&mut self, desk: &mut Desk<'_>, rtp: SocketAddr, rtcp: SocketAddr) {
         self.media = Media::Open;
         let local = Local {
             codecs: self.options.codecs.clone(),
             packet_time: self.options.packet_time,
             srtp: self.options.srtp,
             srtp_suites: self.options.srtp_suites.clone(),
+            rtcp,
             ..Local::new(rtp)
         };
         self.negotiation = Some(Negotiation::new(local, desk.random));

@@ -27,6 +27,7 @@ use crate::time::{Duration, Instant, Wall};
 use bytes::Bytes;
 use serde_json::Value;
 use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 
 /// How long media may take to close before the record is completed without its last words.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -176,6 +177,10 @@ pub struct Call {
     pub(super) transfer: Option<Transfer>,
     /// REFERs that came.
     pub(super) refers: u32,
+    /// The address of ours that the way starts at now, until media can move there.
+    pub(super) moved: Option<IpAddr>,
+    /// Where media are taken, until the far end can be told.
+    pub(super) address: Option<(SocketAddr, SocketAddr)>,
 }
 
 /// Why we ended a call that the user had not ended.
@@ -266,10 +271,12 @@ impl Call {
     /// What media reported.
     pub fn handle_media(&mut self, desk: &mut Desk<'_>, event: MediaEvent) {
         match event {
-            MediaEvent::Opened(rtp) => self.ports_opened(desk, rtp),
+            MediaEvent::Opened { rtp, rtcp } => self.ports_opened(desk, rtp, rtcp),
             MediaEvent::Moved { rtp, rtcp } => {
-                // A call that is over by now needs no address.
-                let _ = self.change(desk, super::change::Change::Address { rtp, rtcp });
+                if self.change(desk, super::change::Change::Address { rtp, rtcp }).is_err() {
+                    // It rings, and cannot be changed before its answer.
+                    self.address = Some((rtp, rtcp));
+                }
             }
             MediaEvent::Failed(why) => self.media_failed(desk, why),
             MediaEvent::Quality(report) => {
@@ -416,6 +423,9 @@ impl Call {
             Media::Open => {
                 self.media = Media::Running;
                 desk.out.push_back(Output::StartMedia { call: self.id, plan });
+                if let Some(local) = self.moved.take() {
+                    desk.out.push_back(Output::MoveMedia { call: self.id, local });
+                }
             }
             Media::Running => desk.out.push_back(Output::UpdateMedia { call: self.id, plan }),
             Media::Closed | Media::Opening | Media::Closing => {}

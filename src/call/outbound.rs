@@ -111,6 +111,8 @@ impl Start {
             by_info: ByInfo::default(),
             transfer: None,
             refers: 0,
+            moved: None,
+            address: None,
         }
     }
 }

@@ -84,8 +84,13 @@ pub enum Output {
 /// What the media of a call reports.
 #[derive(Clone, Debug)]
 pub enum MediaEvent {
-    /// The ports are open: the RTP address that the session description carries.
-    Opened(SocketAddr),
+    /// The ports are open: the addresses that the session description carries.
+    Opened {
+        /// Where RTP goes.
+        rtp: SocketAddr,
+        /// Where RTCP goes when it does not come with RTP.
+        rtcp: SocketAddr,
+    },
     /// RTP is taken here now, and RTCP there when it does not come with RTP.
     Moved {
         /// Where RTP goes.

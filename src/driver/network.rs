@@ -1,8 +1,5 @@
 //! What a changed network asks of the phone: other name servers, other ways, other ports for sound.
 
-use super::media::MediaDriver;
-use super::notice::Notice;
-use crate::call::{CallId, MediaEvent};
 use crate::engine::Engine;
 use crate::net::watch::{self, Watch};
 use crate::net::{Resolver, Transports};
@@ -10,7 +7,6 @@ use crate::sip::agent::{ResolveError, ResolveId};
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::uri::Host;
 use crate::time::Instant;
-use std::net::IpAddr;
 use tokio::sync::mpsc;
 
 /// Looks at the ways to our peers again and again, and at the connections that are none of theirs.
@@ -73,19 +69,6 @@ pub(super) fn look_up(
         }
         let _ = resolved.send((id, found.map_err(ResolveError::from))).await;
     });
-}
-
-/// Moves the sound of a call that runs to ports on `local`; what the user is told, and the call if it went well.
-pub(super) fn move_media(media: &MediaDriver, call: CallId, local: IpAddr) -> (Notice, String, Option<MediaEvent>) {
-    let moved = media.open_ports(local).map_err(|error| error.to_string()).and_then(|ports| {
-        let (rtp, rtcp) = (ports.rtp_address, ports.rtcp_address);
-        media.move_to(call.0, ports).map_err(|error| error.to_string())?;
-        Ok(MediaEvent::Moved { rtp, rtcp })
-    });
-    match moved {
-        Ok(moved) => (Notice::Moved, format!("the sound of the call moves to {local}"), Some(moved)),
-        Err(error) => (Notice::Trouble, error, None),
-    }
 }
 
 #[cfg(test)]

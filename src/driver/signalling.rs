@@ -148,6 +148,8 @@ struct Turn<F> {
     tell: F,
     audio: HashMap<CallId, Io>,
     ports: HashMap<CallId, PortPair>,
+    /// The ports that calls which run move to.
+    moving: HashMap<CallId, PortPair>,
     /// The calls whose media has started.
     playing: HashSet<CallId>,
     resolved: mpsc::Sender<Resolved>,
@@ -173,6 +175,7 @@ impl Signalling {
             tell,
             audio: HashMap::new(),
             ports: HashMap::new(),
+            moving: HashMap::new(),
             playing: HashSet::new(),
             resolved,
             config,
@@ -275,11 +278,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                     network::look_up(id, asked, self.resolved.clone());
                 }
                 Output::OpenMedia { call, local, shown } => self.open_media(call, local, shown),
-                Output::MoveMedia { call, local } => {
-                    let (kind, text, moved) = network::move_media(&self.signalling.media, call, local);
-                    self.notice(call, kind, text);
-                    moved.into_iter().for_each(|moved| self.bring(call, moved));
-                }
+                Output::MoveMedia { call, local } => self.move_media(call, local),
                 Output::StartMedia { call, plan } => self.start_media(call, *plan),
                 Output::UpdateMedia { call, plan } => {
                     self.note(call, || recording::plan("changed", &plan));
@@ -306,6 +305,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                         self.audio.remove(&event.call);
                         self.playing.remove(&event.call);
                         self.ports.remove(&event.call);
+                        self.moving.remove(&event.call);
                     }
                     (self.tell)(Happening::Call(event));
                 }

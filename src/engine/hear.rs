@@ -93,8 +93,11 @@ impl Engine {
             Event::Moved { session, local } => {
                 // A call that has no media yet opens them at the new address.
                 self.session_step(now, session, |call, desk| {
-                    let _ = call.move_media(desk, local);
+                    call.handle_moved(desk, local);
                 });
+            }
+            Event::Readdressed { session } => {
+                self.session_step(now, session, |call, desk| call.handle_readdressed(desk));
             }
             Event::Ended { session, by, status, reason, headers } => {
                 self.session_step(now, session, |call, desk| call.handle_ended(desk, by, status, &reason, &headers));

@@ -1,6 +1,7 @@
 //! The network around an engine: the ways to its peers, and how they see us.
 
 use super::Engine;
+use crate::call::CallId;
 use crate::sip::hop::Hop;
 use crate::sip::keepalive::BindingId;
 use crate::sip::public::PublicAddress;
@@ -30,6 +31,11 @@ impl Engine {
     pub fn handle_mapped(&mut self, now: Instant, mapped: SocketAddr) {
         self.agent.handle_mapped(now, mapped);
         self.pump(now);
+    }
+
+    /// The address to show for the media of a call that is up or rings here: that of our Contact.
+    pub fn shown(&self, call: CallId) -> Option<IpAddr> {
+        self.agent.shown_now(self.calls.get(&call)?.session()).map(|(shown, _)| shown)
     }
 
     /// The answer to [`Output::Binding`](super::Output::Binding): how its source sees us, or nothing where it does not

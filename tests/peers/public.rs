@@ -77,6 +77,10 @@ fn what_a_stun_server_sees_is_shown_for_signalling_and_for_media() {
     assert!(contact.contains(&format!("@{public}:")), "{contact}");
     // One of the sockets that asked is the RTP socket: its public port is the one in the offer.
     assert!(asked.iter().any(|from| from.port() ^ 1 == port), "{asked:?} {port}");
+    // So is the public port of RTCP, which is not the next one (RFC 3605).
+    let rtcp = invite.text.lines().find_map(|line| line.trim().strip_prefix("a=rtcp:")).expect("a=rtcp");
+    let rtcp: u16 = rtcp.split(' ').next().unwrap().parse().unwrap();
+    assert!(rtcp != port + 1 && asked.iter().any(|from| from.port() ^ 1 == rtcp), "{asked:?} {port} {rtcp}");
 }
 
 /// A real server; on loopback it sees what we are.

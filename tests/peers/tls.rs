@@ -3,9 +3,12 @@
 use crate::authority::Authority;
 use crate::baresip::{self, Baresip};
 use crate::kamailio::Kamailio;
-use crate::process::{address, installed};
+use crate::process::{Peer, address, eventually, installed};
+use crate::program::furnished;
 use crate::sidetone::{Home, Sidetone};
 use serde_json::Value;
+use std::net::UdpSocket;
+use std::process::Command;
 use std::time::Duration;
 
 const SETUP: Duration = Duration::from_secs(20);
@@ -139,4 +142,54 @@ fn answers_baresip_over_tls_with_srtp() {
     assert_encrypted(&record);
     let log = house.kamailio.log();
     assert!(log.contains("BYE in dialog by tls"), "{log}");
+}
+
+/// With the keys that we log, tshark reads our SIP in a capture of TLS; without them it reads none.
+#[test]
+fn a_capture_is_read_with_the_keys_that_we_log() {
+    if !installed("tshark") {
+        return;
+    }
+    let Some(house) = House::open(&[DOMAIN]) else { return };
+    let (file, keys, port) = (house.home.path("tls.pcapng"), house.home.path("keys.log"), house.kamailio.secure.port());
+    let mut command = Command::new("tshark");
+    let filter = format!("host {} and port {port}", house.kamailio.secure.ip());
+    command.args(["-n", "-i", "lo", "-f", &filter, "-w"]).arg(&file).env("HOME", house.home.directory.path());
+    let mut tshark = Peer::start("tshark", house.home.directory.path(), &mut command);
+    let length = || std::fs::metadata(&file).map(|file| file.len()).unwrap_or(0);
+    let probe = UdpSocket::bind((address(), 0)).unwrap();
+    // Probes that are captured tell that it runs.
+    let runs = eventually(SETUP, || {
+        let _ = probe.send_to(&[0; 1000], house.kamailio.secure);
+        length() > 2_000 || tshark.wait(Duration::ZERO).is_some()
+    });
+    if tshark.log().contains("permission") || tshark.log().contains("Operation not permitted") {
+        println!("skipped: capturing on the loopback interface is not permitted here: {}", tshark.log());
+        return;
+    }
+    assert!(runs && length() > 2_000, "tshark captures nothing: {}", tshark.log());
+    let (aor, bind, ca) = (format!("sip:alice@{DOMAIN}"), address().to_string(), house.authority.file());
+    let proxy = format!("sip:{};lr", house.kamailio.secure);
+    let account = ["register", "--once", "--aor", &aor, "--transport", "tls", "--bind", &bind];
+    let server = ["--outbound-proxy", &proxy, "--tls-ca", ca.to_str().unwrap()];
+    let mut phone = furnished(&[&account[..], &server].concat(), house.home.directory.path(), "secret-alice");
+    let done = phone.env("SSLKEYLOGFILE", &keys).output().expect("sidetone runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let read = |keys: &str| {
+        let mut command = Command::new("tshark");
+        command.args(["-n", "-d", &format!("tcp.port=={port},tls"), "-d", &format!("tls.port=={port},sip")]);
+        command.args(["-o", &format!("tls.keylog_file:{keys}"), "-Y", "sip", "-T", "fields"]);
+        command.args(["-e", "sip.Method", "-e", "sip.Status-Code"]).arg("-r").arg(&file);
+        let output = command.env("HOME", house.home.directory.path()).output().expect("tshark runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let mut seen = String::new();
+    // What was captured last is written a moment later.
+    eventually(SETUP, || {
+        seen = read(keys.to_str().unwrap());
+        seen.matches("200").count() >= 2
+    });
+    println!("{seen}");
+    assert!(seen.matches("REGISTER").count() >= 3 && seen.contains("401") && seen.contains("200"), "{seen}");
+    assert_eq!(read("/dev/null"), "", "nothing is to be read without the keys");
 }

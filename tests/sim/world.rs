@@ -351,6 +351,7 @@ pub fn session_of(event: &Event) -> Option<SessionId> {
         | Event::Reoffer { session, .. }
         | Event::ReofferWithdrawn { session }
         | Event::Moved { session, .. }
+        | Event::Readdressed { session }
         | Event::OfferAccepted { session, .. }
         | Event::OfferRefused { session, .. }
         | Event::OfferClashed { session, .. }

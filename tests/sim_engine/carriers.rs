@@ -1,5 +1,6 @@
 //! Carriers as scripted peers: each preset as the configuration makes it, against what its carrier is known to do.
 
+use crate::world::opened;
 use md5::{Digest, Md5};
 use sidetone::call::record::{Record, Status as CallStatus};
 use sidetone::call::{CallId, MediaEvent, Moment};
@@ -96,7 +97,7 @@ impl Carrier {
                     self.engine.handle_resolved(now, id, Ok(hops));
                 }
                 Output::OpenMedia { call, local, .. } => {
-                    let opened = MediaEvent::Opened(SocketAddr::new(local, 20_000));
+                    let opened = opened(SocketAddr::new(local, 20_000));
                     self.engine.handle_media(now, call, opened);
                 }
                 Output::CloseMedia { call } => {

@@ -6,6 +6,7 @@ mod early;
 mod hold;
 mod identity;
 mod media;
+mod moves;
 mod policies;
 mod random_life;
 mod records;

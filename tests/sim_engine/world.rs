@@ -268,7 +268,7 @@ impl World {
                 Due::Media(who, call, event) => {
                     let place = &mut self.places[who];
                     match &event {
-                        MediaEvent::Opened(_) => drop(place.media.insert(call, Media::Open)),
+                        MediaEvent::Opened { .. } => drop(place.media.insert(call, Media::Open)),
                         MediaEvent::Finished { .. } | MediaEvent::Failed(_) => drop(place.media.remove(&call)),
                         _ => {}
                     }
@@ -321,12 +321,12 @@ impl World {
                     let now = self.now;
                     place.engine.handle_resolved(now, id, found);
                 }
-                Output::OpenMedia { call, local, .. } => {
+                Output::OpenMedia { call, local, shown } => {
                     assert_eq!(place.media.insert(call, Media::Opening), None, "opened twice");
                     assert!(place.moved || local == place.address.ip(), "{local}");
                     place.next_port += 2;
                     let event = if self.random.chance(place.opens) {
-                        MediaEvent::Opened(SocketAddr::new(local, place.next_port))
+                        opened(SocketAddr::new(shown, place.next_port))
                     } else {
                         MediaEvent::Failed("no RTP port is free".into())
                     };
@@ -335,8 +335,9 @@ impl World {
                 Output::MoveMedia { call, local } => {
                     assert_eq!(place.media.get(&call), Some(&Media::Running), "moved when not running");
                     place.next_port += 2;
-                    let rtp = SocketAddr::new(local, place.next_port);
-                    let rtcp = SocketAddr::new(local, place.next_port + 1);
+                    let shown = place.engine.shown(call).unwrap_or(local);
+                    let rtp = SocketAddr::new(shown, place.next_port);
+                    let rtcp = SocketAddr::new(shown, place.next_port + 1);
                     self.later(soon, Due::Media(who, call, MediaEvent::Moved { rtp, rtcp }));
                 }
                 Output::StartMedia { call, plan } => {
@@ -370,4 +371,9 @@ impl World {
             }
         }
     }
+}
+
+/// Ports as they are without a translator in between.
+pub fn opened(rtp: SocketAddr) -> MediaEvent {
+    MediaEvent::Opened { rtp, rtcp: SocketAddr::new(rtp.ip(), rtp.port() + 1) }
 }

@@ -154,7 +154,14 @@ impl Caller {
                     self.engine.handle_resolved(now, id, Ok::<_, ResolveError>(vec![hop]));
                 }
                 Output::OpenMedia { call, .. } => {
-                    let opened = self.rtp.map_or_else(|| MediaEvent::Failed("no port".into()), MediaEvent::Opened);
+                    let opened = match self.rtp {
+                        Some(rtp) => {
+                            let mut rtcp = rtp;
+                            rtcp.set_port(rtp.port().saturating_add(1));
+                            MediaEvent::Opened { rtp, rtcp }
+                        }
+                        None => MediaEvent::Failed("no port".into()),
+                    };
                     self.engine.handle_media(now, call, opened);
                 }
                 Output::StartMedia { plan, .. } | Output::UpdateMedia { plan, .. } => self.plan = Some(*plan),

@@ -2,18 +2,20 @@
 //!
 //! ```text
 //!  SIP socket ── at start, then every REFRESH ──▶ server ──▶ Seen::Signalling
-//!  RTP socket ── before its call is offered ────▶ server ──▶ Seen::Media
+//!  RTP and RTCP ─ before their call is offered ──▶ server ──▶ Seen::Media
+//!  SIP, RTP and RTCP ── when a call moves ───────▶ server ──▶ Seen::Signalling, Seen::Moved
 //! ```
 
-use super::{Happening, Signalling, Turn};
+use super::{Happening, Notice, Signalling, Turn};
 use crate::call::{CallId, MediaEvent};
 use crate::driver::recording;
-use crate::net::Transports;
-use crate::net::stun::{self, StunError, TransactionId};
+use crate::net::stun::{self, TransactionId};
+use crate::net::{PortPair, Transports};
 use crate::random::Random;
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::keepalive::BindingId;
 use crate::time::Duration;
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, interval};
@@ -36,8 +38,28 @@ const RESULTS: usize = 64;
 pub(super) enum Seen {
     /// The SIP socket.
     Signalling(SocketAddr),
-    /// The RTP socket of a call; its own address where nobody could tell.
-    Media(CallId, SocketAddr),
+    /// The sockets of a call that is about to begin, which is shown at this address.
+    Media(CallId, IpAddr, Mapped),
+    /// The sockets that a call moves to.
+    Moved(CallId, Mapped),
+}
+
+/// How the sockets of a call are seen, where somebody could tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mapped {
+    rtp: Option<SocketAddr>,
+    rtcp: Option<SocketAddr>,
+}
+
+impl Mapped {
+    /// The addresses of RTP and RTCP for a far end that is shown `shown`. One on our side of the translator is shown our
+    /// own, whose ports are `own`.
+    fn told(self, shown: IpAddr, own: (SocketAddr, SocketAddr)) -> (SocketAddr, SocketAddr) {
+        let told = |seen: Option<SocketAddr>, own: SocketAddr| {
+            seen.filter(|seen| seen.ip() == shown).unwrap_or(SocketAddr::new(shown, own.port()))
+        };
+        (told(self.rtp, own.0), told(self.rtcp, own.1))
+    }
 }
 
 /// Asks, if there is anybody to ask.
@@ -113,18 +135,45 @@ impl Publicity {
         }
     }
 
-    /// Asks for the RTP socket of a call, which would be shown as `told`; false if there is nobody to ask.
-    pub(super) fn ask_for(&self, call: CallId, socket: &UdpSocket, told: SocketAddr, random: &mut Random) -> bool {
-        let server = self.servers.iter().find(|server| server.is_ipv4() == told.is_ipv4()).copied();
-        let Some((server, socket)) = server.zip(socket.try_clone().ok()) else { return false };
-        let (results, id) = (self.results.clone(), id(random));
+    /// The server for the family of `local`.
+    fn server(&self, local: IpAddr) -> Option<SocketAddr> {
+        self.servers.iter().find(|server| server.is_ipv4() == local.is_ipv4()).copied()
+    }
+
+    /// Asks for the sockets of a call that is about to begin; false if there is nobody to ask.
+    pub(super) fn ask_for(&self, call: CallId, pair: &PortPair, shown: IpAddr, random: &mut Random) -> bool {
+        let Some(server) = self.server(pair.rtp_address.ip()) else { return false };
+        let (results, asking) = (self.results.clone(), sockets(pair, server, random));
         tokio::spawn(async move {
-            let seen: Result<_, StunError> = stun::ask_from(socket, server, id, PER_CALL).await;
-            // A far end on our side of the translator is shown our own address.
-            let address = seen.ok().filter(|seen| seen.ip() == told.ip()).unwrap_or(told);
-            let _ = results.send(Seen::Media(call, address)).await;
+            let _ = results.send(Seen::Media(call, shown, asking.await)).await;
         });
         true
+    }
+
+    /// Asks for the sockets that a call moves to, after the SIP socket: its messages say where it is, too.
+    pub(super) fn ask_again(&self, call: CallId, pair: &PortPair, transports: Transports, random: &mut Random) -> bool {
+        let Some(server) = self.server(pair.rtp_address.ip()) else { return false };
+        let (results, id, asking) = (self.results.clone(), id(random), sockets(pair, server, random));
+        tokio::spawn(async move {
+            let (signalling, media) = tokio::join!(transports.public_address(server, id, PER_CALL), asking);
+            if let Ok(address) = signalling {
+                let _ = results.send(Seen::Signalling(address)).await;
+            }
+            let _ = results.send(Seen::Moved(call, media)).await;
+        });
+        true
+    }
+}
+
+/// How `server` sees both sockets of a call.
+fn sockets(pair: &PortPair, server: SocketAddr, random: &mut Random) -> impl Future<Output = Mapped> + use<> {
+    let ids = [id(random), id(random)];
+    let sockets = [&pair.rtp, &pair.rtcp].map(|socket| socket.try_clone().ok());
+    async move {
+        let [rtp, rtcp] = sockets;
+        let ask = async |socket: Option<UdpSocket>, id| stun::ask_from(socket?, server, id, PER_CALL).await.ok();
+        let (rtp, rtcp) = tokio::join!(ask(rtp, ids[0]), ask(rtcp, ids[1]));
+        Mapped { rtp, rtcp }
     }
 }
 
@@ -149,7 +198,8 @@ impl<F: FnMut(Happening)> Turn<F> {
                 let now = self.now();
                 self.signalling.engine.handle_mapped(now, mapped);
             }
-            Seen::Media(call, address) => self.bring(call, MediaEvent::Opened(address)),
+            Seen::Media(call, shown, mapped) => self.media_opened(call, shown, mapped),
+            Seen::Moved(call, mapped) => self.media_moved(call, mapped),
         }
     }
 
@@ -187,14 +237,46 @@ impl<F: FnMut(Happening)> Turn<F> {
             Ok(pair) => pair,
             Err(error) => return self.bring(call, MediaEvent::Failed(error.to_string())),
         };
-        let told = SocketAddr::new(shown, pair.rtp_address.port());
         let rtp = pair.rtp_address;
         self.note(call, || recording::ports(rtp));
-        let asked = self.publicity.ask_for(call, &pair.rtp, told, &mut self.signalling.random);
+        let asked = self.publicity.ask_for(call, &pair, shown, &mut self.signalling.random);
         self.ports.insert(call, pair);
         if !asked {
-            self.bring(call, MediaEvent::Opened(told));
+            self.media_opened(call, shown, Mapped::default());
         }
+    }
+
+    fn media_opened(&mut self, call: CallId, shown: IpAddr, mapped: Mapped) {
+        // A call that is over by now has given them back.
+        let Some(pair) = self.ports.get(&call) else { return };
+        let (rtp, rtcp) = mapped.told(shown, (pair.rtp_address, pair.rtcp_address));
+        self.bring(call, MediaEvent::Opened { rtp, rtcp });
+    }
+
+    /// Moves the sound of a call that runs to ports on `local`, once it is known how they are seen.
+    pub(super) fn move_media(&mut self, call: CallId, local: IpAddr) {
+        let pair = match self.signalling.media.open_ports(local) {
+            Ok(pair) => pair,
+            Err(error) => return self.notice(call, Notice::Trouble, error.to_string()),
+        };
+        let transports = self.signalling.transports.clone();
+        let asked = self.publicity.ask_again(call, &pair, transports, &mut self.signalling.random);
+        self.moving.insert(call, pair);
+        if !asked {
+            self.media_moved(call, Mapped::default());
+        }
+    }
+
+    fn media_moved(&mut self, call: CallId, mapped: Mapped) {
+        let Some(pair) = self.moving.remove(&call) else { return };
+        let own = (pair.rtp_address, pair.rtcp_address);
+        let shown = self.signalling.engine.shown(call).unwrap_or(own.0.ip());
+        if let Err(error) = self.signalling.media.move_to(call.0, pair) {
+            return self.notice(call, Notice::Trouble, error.to_string());
+        }
+        self.notice(call, Notice::Moved, format!("the sound of the call moves to {}", own.0.ip()));
+        let (rtp, rtcp) = mapped.told(shown, own);
+        self.bring(call, MediaEvent::Moved { rtp, rtcp });
     }
 }
 

@@ -301,6 +301,11 @@ pub enum Event {
         /// The address on which media can be received now.
         local: IpAddr,
     },
+    /// The far side sees us at another address than before: our Contact, and what the description shows, lead nowhere.
+    Readdressed {
+        /// Which.
+        session: SessionId,
+    },
     /// The session is over.
     Ended {
         /// Which.

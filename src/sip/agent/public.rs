@@ -2,10 +2,11 @@
 
 use super::Agent;
 use super::account::Line;
-use super::output::SessionId;
+use super::output::{Event, SessionId};
 use crate::sip::hop::Hop;
 use crate::sip::keepalive::BindingId;
 use crate::sip::public::PublicAddress;
+use crate::sip::uri::Uri;
 use crate::time::Instant;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -20,10 +21,16 @@ impl Agent {
     /// A STUN server sees our UDP socket as `mapped`. If that is news, accounts that are registered say so to their
     /// registrars at once: the old address leads to nobody (RFC 5626 section 4.4.2).
     pub fn handle_mapped(&mut self, now: Instant, mapped: SocketAddr) {
-        if !Arc::make_mut(&mut self.exchange.public).map(mapped) {
+        let mut news = false;
+        self.readdress(|agent| {
+            news = Arc::make_mut(&mut agent.exchange.public).map(mapped);
+            if news {
+                agent.spread_public();
+            }
+        });
+        if !news {
             return;
         }
-        self.spread_public();
         for id in self.exchange.accounts.ids() {
             if self.exchange.accounts.get(id).is_some_and(Line::is_registered) {
                 self.drive_registration(now, id, |registration| registration.register(now));
@@ -50,6 +57,31 @@ impl Agent {
         let contact = self.exchange.contact(account, None, hop);
         let ip = contact.uri.host().and_then(|host| host.ip());
         ip.filter(|ip| ip.is_ipv4() == hop.local.is_ipv4()).unwrap_or(hop.local.ip())
+    }
+
+    /// The address to show in the SDP of a session that is up or rings here, and the address of ours that it stands for.
+    pub fn shown_now(&self, session: SessionId) -> Option<(IpAddr, IpAddr)> {
+        let hop = self.sessions.get(&session)?.flow()?;
+        Some((self.shown(session, hop), hop.local.ip()))
+    }
+
+    /// Learns something of how we are seen; sessions whose Contact is another one by that are told.
+    pub(super) fn readdress(&mut self, learn: impl FnOnce(&mut Self)) {
+        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+        let before: Vec<_> = ids.into_iter().map(|id| (id, self.contact_of(id))).collect();
+        learn(self);
+        for (session, contact) in before {
+            if contact.is_some() && contact != self.contact_of(session) {
+                self.exchange.tell(Event::Readdressed { session });
+            }
+        }
+    }
+
+    /// Our Contact in a session.
+    fn contact_of(&self, id: SessionId) -> Option<Uri> {
+        let session = self.sessions.get(&id)?;
+        let (hop, (account, user)) = (session.flow()?, session.party());
+        Some(self.exchange.contact(account, user, hop).uri)
     }
 
     fn spread_public(&mut self) {

@@ -101,10 +101,14 @@ impl Agent {
         }
         let trouble = self.exchange.trouble.clone().map_or(Failure::Transport, Failure::Untrusted);
         let timer = response.headers.get(&Name::of("Flow-Timer")).and_then(|value| value.trim().parse().ok());
-        self.drive_registration(now, account, |registration| match source {
-            Some(_) => registration.handle_response(now, &response),
-            None if response.status == Status::REQUEST_TIMEOUT => registration.handle_failure(now, Failure::Timeout),
-            None => registration.handle_failure(now, trouble),
+        self.readdress(|agent| {
+            agent.drive_registration(now, account, |registration| match source {
+                Some(_) => registration.handle_response(now, &response),
+                None if response.status == Status::REQUEST_TIMEOUT => {
+                    registration.handle_failure(now, Failure::Timeout);
+                }
+                None => registration.handle_failure(now, trouble),
+            });
         });
         if self.exchange.accounts.get(account).is_some_and(Line::is_registered) {
             self.exchange.settle_home(now, account, sent.hop);
@@ -164,9 +168,11 @@ impl Agent {
         for id in self.exchange.accounts.ids() {
             let Some(line) = self.exchange.accounts.get(id) else { continue };
             if line.home == Some(hop) && line.is_registered() {
-                self.drive_registration(now, id, |registration| {
-                    registration.moved(hop, mapped);
-                    registration.register(now);
+                self.readdress(|agent| {
+                    agent.drive_registration(now, id, |registration| {
+                        registration.moved(hop, mapped);
+                        registration.register(now);
+                    });
                 });
             }
         }

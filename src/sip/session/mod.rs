@@ -29,7 +29,7 @@ pub(crate) use refresh::too_short;
 
 use crate::sip::agent::AccountId;
 use crate::sip::agent::{EndedBy, Event, ResolveError, SessionId};
-use crate::sip::agent::{Exchange, Purpose, Refused};
+use crate::sip::agent::{Exchange, Purpose, Refused, from_there};
 use crate::sip::header::{Header, Headers, Name};
 use crate::sip::hop::{Hop, Transport};
 use crate::sip::message::{Method, Request, Response, Status};
@@ -160,15 +160,25 @@ impl Session {
         self.account
     }
 
-    /// The way that requests to the far end of an established session take.
+    /// The way that requests to the far end take, of a session that is established or rings here. One that rings there
+    /// has none yet: its answer goes where its INVITE came from, whatever we say (RFC 3261 section 18.2.2).
     pub(crate) fn flow(&self) -> Option<Hop> {
-        self.legs.first().filter(|_| matches!(self.phase, Phase::Up(_))).map(Leg::flow)
+        self.legs.first().filter(|_| matches!(self.phase, Phase::Up(_) | Phase::Ringing(_))).map(Leg::flow)
+    }
+
+    /// Whose it is, and the user part of our Contact when there is no account.
+    pub(crate) fn party(&self) -> (Option<AccountId>, Option<&str>) {
+        (self.account, self.user.as_deref())
     }
 
     /// The ways of the session start at another address of ours now. Gives the way of before.
     pub(crate) fn move_to(&mut self, local: IpAddr) -> Option<Hop> {
         let old = self.flow();
         self.legs.iter_mut().for_each(|leg| leg.move_to(local));
+        if let Phase::Ringing(ringing) = &mut self.phase {
+            // Our answer says where we are now.
+            ringing.source = from_there(ringing.source, local);
+        }
         old
     }
 
