@@ -81,10 +81,14 @@ fuzz: deps ## Every parser against damaged input, SECONDS each
 	SIDETONE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked --test fuzz -- --nocapture
 
 .PHONY: nightly
-nightly: deps ## LIVES random lives of two engines, and the fuzzers for two minutes
-	SIDETONE_LIVES=$(LIVES) $(CARGO) test --locked --test sim_engine random_life
+nightly: deps ## LIVES random lives of user agents and of engines, and the fuzzers for two minutes
+	SIDETONE_LIVES=$(LIVES) $(CARGO) test --locked --test sim --test sim_engine random_life
 	SIDETONE_FUZZ_SECONDS=120 $(CARGO) test --locked --test fuzz -- --nocapture
 
 .PHONY: bench
-bench: deps ## Micro-benchmarks: wire parser, transaction table, media tick
+bench: deps ## Micro-benchmarks: wire parser, transaction table, registrations, media tick; instructions
 	$(CARGO) bench --locked
+
+.PHONY: instructions
+instructions: deps ## Counts instructions by valgrind, fails where they grew; ACCEPT=1 accepts the new numbers
+	$(CARGO) bench --locked --bench instructions $(if $(ACCEPT),-- --accept)

@@ -1,5 +1,7 @@
 //! One RTP packet on its way in and out: parse, build, reception statistics, SRTP, and what a quality report costs.
 
+mod work;
+
 use divan::{Bencher, black_box};
 use sidetone::media::packet::{Header, Packet};
 use sidetone::media::plan::{Codec, MasterKey, SrtpSuite};
@@ -7,26 +9,13 @@ use sidetone::media::quality::assess::{Path, inbound};
 use sidetone::media::quality::emodel::Input;
 use sidetone::media::receive::{Probation, Reception};
 use sidetone::media::rtcp::{Outgoing as Compound, parse};
-use sidetone::media::sequence::{RtpTime, Seq, Ssrc};
+use sidetone::media::sequence::Ssrc;
 use sidetone::media::srtp::{Incoming, Outgoing};
 use sidetone::time::{Duration, Instant};
+use work::{PAYLOAD, header, packet};
 
 fn main() {
     divan::main();
-}
-
-/// 20 ms of G.711.
-const PAYLOAD: [u8; 160] = [0x55; 160];
-
-fn header(seq: u16) -> Header {
-    let timestamp = RtpTime(u32::from(seq) * 160);
-    Header { marker: false, payload_type: 0, seq: Seq(seq), timestamp, ssrc: Ssrc(1) }
-}
-
-fn packet(seq: u16) -> Vec<u8> {
-    let mut octets = Vec::new();
-    header(seq).write(&PAYLOAD, &mut octets).unwrap();
-    octets
 }
 
 #[divan::bench]

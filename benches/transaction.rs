@@ -1,16 +1,14 @@
 //! The transaction table with 100,000 transactions in it: what one more costs, what a repetition costs, and what a
 //! deadline costs. `cargo bench --bench transaction`.
 
-use bytes::Bytes;
+mod work;
+
 use divan::{Bencher, black_box};
-use sidetone::random::Random;
 use sidetone::sip::header::Name;
-use sidetone::sip::hop::{Hop, Transport};
-use sidetone::sip::message::{Message, Request, Response, Status};
-use sidetone::sip::timer::Timers;
-use sidetone::sip::transaction::{Limits, Output, Transactions};
-use sidetone::sip::uri::Uri;
+use sidetone::sip::message::{Message, Response, Status};
+use sidetone::sip::transaction::{Output, Transactions};
 use sidetone::time::{Duration, Instant};
+use work::{hop, request, transactions};
 
 const FULL: u64 = 100_000;
 
@@ -18,42 +16,10 @@ fn main() {
     divan::main();
 }
 
-fn hop() -> Hop {
-    Hop {
-        transport: Transport::Udp,
-        local: "192.0.2.1:5060".parse().unwrap(),
-        remote: "192.0.2.9:5060".parse().unwrap(),
-    }
-}
-
-/// A request as a phone sends it, without Via.
-fn request(method: &str, call: u64) -> Request {
-    let mut request = Request::new(method.parse().unwrap(), "sip:bob@biloxi.example".parse::<Uri>().unwrap());
-    for (name, value) in [
-        ("Max-Forwards", "70"),
-        ("From", "\"Alice\" <sip:alice@atlanta.example>;tag=9fxced76sl"),
-        ("To", "<sip:bob@biloxi.example>"),
-        ("Call-ID", &format!("{call}@atlanta.example")),
-        ("CSeq", &format!("1 {method}")),
-        ("Contact", "<sip:alice@192.0.2.1:5060>"),
-        ("User-Agent", "bench"),
-        ("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO"),
-    ] {
-        request.headers.push(name, value);
-    }
-    request.body = Bytes::from_static(&[b'x'; 400]);
-    request
-}
-
 fn received(method: &str, call: u64) -> Message {
     let mut request = request(method, call);
     request.headers.prepend(Name::Via, format!("SIP/2.0/UDP 192.0.2.9:5060;rport;branch=z9hG4bK{call}"));
     Message::Request(request)
-}
-
-fn empty() -> Transactions {
-    let limits = Limits { clients: usize::MAX, servers: usize::MAX, ..Limits::default() };
-    Transactions::new(Timers::default(), limits, Random::from_seed(1))
 }
 
 /// One instant for each transaction, as a phone that gets one every 10 microseconds.
@@ -63,7 +29,7 @@ fn at(call: u64) -> Instant {
 
 /// A table with that many requests of ours under way, and the responses that they wait for.
 fn sending() -> (Transactions, Vec<Response>) {
-    let mut table = empty();
+    let mut table = transactions();
     let mut responses = Vec::new();
     for call in 0..FULL {
         let id = table.send(at(call), request("OPTIONS", call), hop()).unwrap();
@@ -75,7 +41,7 @@ fn sending() -> (Transactions, Vec<Response>) {
 
 /// A table with that many received requests that were answered 200.
 fn serving() -> Transactions {
-    let mut table = empty();
+    let mut table = transactions();
     for call in 0..FULL {
         table.receive(at(call), hop(), received("OPTIONS", call));
         let Some(Output::Request { id, request, .. }) = table.poll_output() else { panic!("a request") };
