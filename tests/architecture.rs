@@ -38,8 +38,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &["sip", "sdp", "call", "media", "engine", "time", "random"];
 
 /// Pure parts of rooms that are not pure as a whole.
-const PURE_PARTS: &[&str] =
-    &["bench/impair/link", "bench/marker", "bench/statistics.rs", "bench/latency/finder.rs", "bench/latency/prober.rs"];
+const PURE_PARTS: &[&str] = &[
+    "bench/impair/link",
+    "bench/marker",
+    "bench/statistics.rs",
+    "bench/latency/finder.rs",
+    "bench/latency/prober.rs",
+    "bench/load/arrival.rs",
+];
 
 /// What a pure room must not say.
 const IMPURE: &[&str] = &[

@@ -2,6 +2,7 @@
 
 pub mod impair;
 pub mod latency;
+pub mod load;
 pub mod marker;
 pub mod statistics;
 pub mod turnaround;

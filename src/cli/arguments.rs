@@ -25,7 +25,7 @@ pub(super) struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 rejected, 4 unauthorised, 5 time-out or unreachable, \
-    6 busy or declined, 7 media failure, 8 configuration.\n\
+    6 busy or declined, 7 media failure, 8 configuration, 99 a threshold of a bench does not hold.\n\
     The password of an account is read from SIDETONE_PASSWORD or --password-file, never from the command line.\n\
     SIDETONE_LOG=debug prints what happens inside to stderr.";
 
@@ -53,7 +53,7 @@ pub(super) enum Verb {
     Doctor(Box<DoctorArguments>),
     /// Shows what was said on the wire: every call and registration leaves a trace
     Trace(TraceArguments),
-    /// Instruments: the latency of media, the turnaround of a phone, a network that is bad on purpose
+    /// Instruments: the latency of media, load, the turnaround of a phone, a network that is bad on purpose
     Bench(super::bench::BenchArguments),
     /// Lists the sound devices
     Devices,

@@ -3,7 +3,9 @@
 use super::Exit;
 use super::impair::{self, ImpairArguments};
 use super::latency::{self, LatencyArguments};
+use super::load::{self, LoadArguments, MergeArguments};
 use super::report::Reporter;
+use super::target::{self, TargetArguments};
 use super::turnaround::{self, TurnaroundArguments};
 use clap::{Args, Subcommand};
 
@@ -21,6 +23,12 @@ enum BenchVerb {
     Latency(Box<LatencyArguments>),
     /// Measures how long a phone that echoes keeps what it hears, and whether it gives it back whole
     Turnaround(Box<TurnaroundArguments>),
+    /// Makes many calls with real media by a schedule and judges what becomes of them
+    Load(Box<LoadArguments>),
+    /// Puts results of several generators together
+    Merge(MergeArguments),
+    /// Answers and echoes whatever comes: the other side of `load` and `latency`
+    Target(Box<TargetArguments>),
 }
 
 pub(super) async fn run(verb: BenchArguments, reporter: Reporter) -> Exit {
@@ -28,5 +36,8 @@ pub(super) async fn run(verb: BenchArguments, reporter: Reporter) -> Exit {
         BenchVerb::Impair(verb) => impair::run(verb, reporter).await,
         BenchVerb::Latency(verb) => latency::run(*verb, reporter).await,
         BenchVerb::Turnaround(verb) => turnaround::run(*verb, reporter).await,
+        BenchVerb::Load(verb) => load::run(*verb, reporter).await,
+        BenchVerb::Merge(verb) => load::merge(&verb, &reporter),
+        BenchVerb::Target(verb) => target::run(*verb, reporter).await,
     }
 }

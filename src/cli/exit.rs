@@ -24,6 +24,8 @@ pub enum Exit {
     Media = 7,
     /// A setting cannot be used.
     Configuration = 8,
+    /// A threshold of a bench does not hold.
+    Threshold = 99,
 }
 
 impl From<Exit> for ExitCode {

@@ -12,7 +12,7 @@ mod publicity;
 
 use super::clock::Clock;
 use super::kept_out::KeptOut;
-use super::media::{self, CallStart, Event as MediaNews, Io, MediaDriver};
+use super::media::{self, CallStart, Event as MediaNews, Io, MediaDriver, WorkerLoad};
 use super::network::{self, Eye, Resolved};
 pub use super::notice::Notice;
 use super::recording;
@@ -98,6 +98,8 @@ pub struct Snapshot {
     pub calls: Vec<(CallId, Record)>,
     /// What was kept out so far.
     pub counters: Counters,
+    /// How each media thread bears its load.
+    pub media: Vec<WorkerLoad>,
 }
 
 /// What happened.

@@ -16,6 +16,7 @@ mod hold;
 mod inbound;
 mod kamailio;
 mod latency;
+mod load;
 mod outbound;
 mod process;
 #[path = "../shared/program.rs"]

@@ -66,6 +66,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                 registrations: engine.registrations().collect(),
                 calls: engine.calls().map(|(id, record)| (id, record.clone())).collect(),
                 counters: engine.counters(),
+                media: self.signalling.media.load(),
             })),
             Command::Shutdown(done) => {
                 let calls: Vec<CallId> = engine.calls().map(|(id, _)| id).collect();
