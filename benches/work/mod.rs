@@ -119,7 +119,12 @@ fn plan(codec: Codec, keyed: bool) -> Plan {
         receive_events: vec![TelephoneEvent { payload_type: 101, clock_rate: codec.clock_rate() }],
         hear_tones: false,
         holding: false,
-        srtp: keyed.then(|| Srtp { suite: SrtpSuite::AesCm128HmacSha1_80, local: key.clone(), remote: key, remote_mki: Vec::new() }),
+        srtp: keyed.then(|| Srtp {
+            suite: SrtpSuite::AesCm128HmacSha1_80,
+            local: key.clone(),
+            remote: key,
+            remote_mki: Vec::new(),
+        }),
     }
 }
 
