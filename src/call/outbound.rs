@@ -145,8 +145,16 @@ impl Call {
         let _ = desk.agent.offer(desk.now, self.session, offer);
     }
 
-    /// A provisional response: it rings, perhaps with sound.
-    pub fn handle_progress(&mut self, desk: &mut Desk<'_>, headers: &Headers, body: Option<&Bytes>, prack: Prack<'_>) {
+    /// A provisional response: it rings, perhaps with sound. Being forwarded (181), queued (182) or over at one of several
+    /// places (199) is not ringing (RFC 3261 section 21.1, RFC 6228), unless there is sound.
+    pub fn handle_progress(
+        &mut self,
+        desk: &mut Desk<'_>,
+        status: message::Status,
+        headers: &Headers,
+        body: Option<&Bytes>,
+        prack: Prack<'_>,
+    ) {
         self.note_peer(headers);
         let early = match (body, &mut self.negotiation, prack) {
             (Some(offer), Some(negotiation), Prack::Answer(fork)) => match negotiation.answer(offer, desk.random) {
@@ -169,7 +177,9 @@ impl Call {
         {
             self.run_media(desk);
         }
-        self.rang(desk, early.is_some());
+        if early.is_some() || !matches!(status.code(), 181 | 182 | 199) {
+            self.rang(desk, early.is_some());
+        }
     }
 
     /// An offer of the one codec that the far end prefers, where it answered with several and the policy is to fix one

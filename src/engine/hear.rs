@@ -19,14 +19,14 @@ impl Engine {
             Event::Route { session, hop } => {
                 self.session_step(now, session, |call, desk| call.handle_route(desk, hop));
             }
-            Event::Progress { session, fork, headers, body, wants_answer, wants_prack, .. } => {
+            Event::Progress { session, status, fork, headers, body, wants_answer, wants_prack, .. } => {
                 self.session_step(now, session, |call, desk| {
                     let prack = match (wants_answer, wants_prack) {
                         (true, _) => Prack::Answer(&fork),
                         (_, true) => Prack::MayOffer(&fork),
                         _ => Prack::Sent,
                     };
-                    call.handle_progress(desk, &headers, body.as_ref(), prack);
+                    call.handle_progress(desk, status, &headers, body.as_ref(), prack);
                 });
             }
             Event::Acknowledged { session, answer } => {
