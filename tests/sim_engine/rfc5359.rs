@@ -1,9 +1,16 @@
 //! The flows of RFC 5359 that a phone takes part in, message for message between phones that stand next to each other.
 //!
-//! Left out, because nothing of them happens in a phone: 2.7 to 2.9 (call forwarding), 2.12 (find-me), 2.13 and 2.14 (call
-//! screening) are played by proxies; a phone only sees 181, 486 or CANCEL, as in RFC 3665. Left out, because this phone does
-//! not do it: 2.6 (a transfer to a text session), 2.10 and 2.11 (three parties, Join: the media issue), 2.15 (park server and
-//! dialog events), 2.17 (dialog events), 2.18 (a REFER outside of a dialog is refused: nobody has this phone dial).
+//! Those that a proxy plays (2.7 to 2.9, 2.12 to 2.14) and call park (2.15) are in `services`. Left out:
+//!
+//! - 2.6, transfer to an instant message: the transferee has to follow a Refer-To whose method is MESSAGE; this phone
+//!   follows only those that ask for an INVITE.
+//! - 2.10 and 2.11, three parties: the one in the middle mixes the sound of two calls, and in 2.11 the third joins by an
+//!   INVITE with Join (RFC 3911). This phone does neither.
+//! - 2.17, automatic redial: a subscription to the dialog events of the busy side, and a notifier of them there (RFC 4235).
+//! - 2.18, click to dial: a REFER outside of a dialog, which is refused here: nobody has this phone dial.
+
+mod proxy;
+mod services;
 
 use crate::world::{ANN, BOB, World};
 use sidetone::call::record::{EndedBy, Status};
@@ -17,7 +24,7 @@ use sidetone::sip::wire::parse_datagram;
 use sidetone::time::Duration;
 
 const CID: usize = 2;
-const NAMES: [&str; 3] = ["Ann", "Bob", "Cid"];
+const NAMES: [&str; 4] = ["Ann", "Bob", "Cid", "Dee"];
 const SECOND: Duration = Duration::from_secs(1);
 
 fn three(seed: u64) -> World {
@@ -58,10 +65,10 @@ fn change(world: &mut World, who: usize, call: CallId, change: Change) {
     world.run(SECOND);
 }
 
-/// What was sent since the last time, as `Ann>Bob INVITE sendonly`; 100 is no step.
+/// What was sent since the last time, as `Ann>Bob INVITE sendonly`; 100 is no step, and P is a server of the flow.
 fn told(world: &mut World) -> Vec<String> {
     let name = |address: std::net::SocketAddr| {
-        world.places.iter().position(|place| place.address == address).map_or("?", |index| NAMES[index])
+        world.places.iter().position(|place| place.address == address).map_or("P", |index| NAMES[index])
     };
     let steps = world.trace.iter().map(|wire| {
         let (what, body) = match parse_datagram(&wire.bytes).unwrap() {
