@@ -415,25 +415,15 @@ impl Engine {
 
     fn take(&mut self, now: Instant, out: VecDeque<CallOutput>) {
         for output in out {
-            let output = match output {
-                CallOutput::OpenMedia { call, local, shown } => Output::OpenMedia { call, local, shown },
-                CallOutput::MoveMedia { call, local } => Output::MoveMedia { call, local },
-                CallOutput::StartMedia { call, plan } => Output::StartMedia { call, plan },
-                CallOutput::UpdateMedia { call, plan } => Output::UpdateMedia { call, plan },
-                CallOutput::SendDtmf { call, digits, way } => Output::SendDtmf { call, digits, way },
-                CallOutput::CloseMedia { call } => Output::CloseMedia { call },
-                CallOutput::Refer { call, referral } => {
-                    self.refer(now, call, referral);
-                    continue;
-                }
+            match output {
+                CallOutput::Media { call, order } => self.outputs.push_back(Output::Media { call, order }),
+                CallOutput::Refer { call, referral } => self.refer(now, call, referral),
                 CallOutput::Event(event) => {
                     let told = event.clone();
                     self.outputs.push_back(Output::Call(event));
                     self.joined_moment(now, &told);
-                    continue;
                 }
-            };
-            self.outputs.push_back(output);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@
 
 use super::life::{Call, Desk, GaveUp, Media, Stage};
 use super::negotiate::{Local, Negotiation};
-use super::output::{Moment, Output, Side};
+use super::output::{MediaOrder, Moment, Side};
 use crate::media::plan::{Codec, Direction};
 use crate::sip::agent::{Refused, UnknownWord, words};
 use crate::sip::message::Status;
@@ -143,7 +143,7 @@ impl Call {
         if !matches!(self.stage, Stage::Talking) || self.media != Media::Running {
             return Err(ChangeRefused::NotAnswered);
         }
-        desk.out.push_back(Output::MoveMedia { call: self.id, local });
+        self.order(desk, MediaOrder::Move(local));
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl Call {
             return;
         }
         match self.media {
-            Media::Running => desk.out.push_back(Output::MoveMedia { call: self.id, local }),
+            Media::Running => self.order(desk, MediaOrder::Move(local)),
             _ => self.moved = Some(local),
         }
     }

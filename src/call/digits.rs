@@ -7,7 +7,7 @@
 //! ```
 
 use super::life::{Call, Desk, DtmfRefused, Media, Stage};
-use super::output::{Moment, Output};
+use super::output::{MediaOrder, Moment};
 use crate::media::dtmf::{Digit, Way};
 use crate::sip::agent::{DtmfWay, InsideRequest, RequestId};
 use crate::sip::header::{Header, Headers, Name};
@@ -58,7 +58,7 @@ impl Call {
     }
 
     fn send_by_media(&self, desk: &mut Desk<'_>, digits: &str, way: Way) {
-        desk.out.push_back(Output::SendDtmf { call: self.id, digits: digits.to_owned(), way });
+        self.order(desk, MediaOrder::Dtmf { digits: digits.to_owned(), way });
     }
 
     /// One INFO at a time: their order is that of the digits only if each waits for the answer to the one before.

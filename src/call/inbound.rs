@@ -4,7 +4,7 @@ use super::auto_answer;
 use super::life::{Call, Desk, GaveUp, Media, Purpose, Stage, warning};
 use super::negotiate::{Local, Negotiation};
 use super::outbound::Start;
-use super::output::{Moment, Output};
+use super::output::{MediaOrder, Moment};
 use super::record::CallDirection;
 use crate::sip::agent::{Invitation, Refused};
 use crate::sip::guard::Admission;
@@ -37,7 +37,7 @@ impl Call {
         call.media = Media::Opening;
         let source = invitation.source;
         let shown = desk.agent.shown(call.session, source);
-        desk.out.push_back(Output::OpenMedia { call: call.id, local: source.local.ip(), shown });
+        call.order(desk, MediaOrder::Open { local: source.local.ip(), shown });
         call
     }
 

@@ -12,7 +12,7 @@ use super::conduct::Conduct;
 use super::digits::ByInfo;
 use super::discarded::Discarded;
 use super::negotiate::{Local, Negotiation, SrtpPolicy};
-use super::output::{CallId, Event, MediaEvent, Moment, Output};
+use super::output::{CallId, Event, MediaEvent, MediaOrder, Moment, Output};
 use super::record::{CallDirection, EndedBy, Record, Status};
 use super::status::final_status;
 use super::transfer::Transfer;
@@ -97,8 +97,8 @@ pub(super) enum Stage {
     Opening(Purpose),
     /// Outbound: the INVITE is out; rings at most until `limit`.
     Calling {
-        /// When we give up.
-        limit: Instant,
+        /// When we give up; none when we have: the session now ends by itself, within the time of its transactions.
+        limit: Option<Instant>,
     },
     /// Inbound: it rings here; `sdp` waits to be sent with the 200.
     Alerting {
@@ -236,7 +236,7 @@ impl Call {
     /// When [`Call::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.stage {
-            Stage::Calling { limit } => Some(limit),
+            Stage::Calling { limit } => limit,
             Stage::Ending { deadline } => Some(deadline),
             Stage::Talking => self.transfer.as_ref().and_then(Transfer::poll_timeout),
             _ => None,
@@ -246,10 +246,9 @@ impl Call {
     /// Does what is due.
     pub fn handle_timeout(&mut self, desk: &mut Desk<'_>) {
         match self.stage {
-            Stage::Calling { limit } if desk.now >= limit => {
+            Stage::Calling { limit: Some(limit) } if desk.now >= limit => {
                 self.gave_up = Some(GaveUp::RingLimit);
-                // The limit is over once; the session now ends by itself, within the time of its transactions.
-                self.stage = Stage::Calling { limit: desk.now + Duration::from_secs(3600) };
+                self.stage = Stage::Calling { limit: None };
                 let _ = desk.agent.hangup(desk.now, self.session, Some(&Cause::NO_ANSWER.reason()));
             }
             Stage::Ending { deadline } if desk.now >= deadline => self.finish(desk),
@@ -391,7 +390,11 @@ impl Call {
 
     pub(super) fn close_media(&mut self, desk: &mut Desk<'_>) {
         self.media = Media::Closing;
-        desk.out.push_back(Output::CloseMedia { call: self.id });
+        self.order(desk, MediaOrder::Close);
+    }
+
+    pub(super) fn order(&self, desk: &mut Desk<'_>, order: MediaOrder) {
+        desk.out.push_back(Output::Media { call: self.id, order });
     }
 
     fn finish(&mut self, desk: &mut Desk<'_>) {
@@ -422,12 +425,12 @@ impl Call {
         match self.media {
             Media::Open => {
                 self.media = Media::Running;
-                desk.out.push_back(Output::StartMedia { call: self.id, plan });
+                self.order(desk, MediaOrder::Start(plan));
                 if let Some(local) = self.moved.take() {
-                    desk.out.push_back(Output::MoveMedia { call: self.id, local });
+                    self.order(desk, MediaOrder::Move(local));
                 }
             }
-            Media::Running => desk.out.push_back(Output::UpdateMedia { call: self.id, plan }),
+            Media::Running => self.order(desk, MediaOrder::Update(plan)),
             Media::Closed | Media::Opening | Media::Closing => {}
         }
     }

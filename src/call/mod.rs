@@ -22,6 +22,6 @@ pub use change::{Change, ChangeRefused, HoldStyle};
 pub use conduct::{Busy, Conduct, Transfers};
 pub use life::{Call, Desk, DtmfRefused, MediaOptions};
 pub use outbound::{Answer, Prack, Start};
-pub use output::{CallId, Event, MediaEvent, Moment, Output, Side};
+pub use output::{CallId, Event, MediaEvent, MediaOrder, Moment, Output, Side};
 pub use referral::Referral;
 pub use transfer::{Role, Step, TransferRefused, Transferred};

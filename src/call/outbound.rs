@@ -5,7 +5,7 @@ use super::digits::ByInfo;
 use super::discarded::Discarded;
 use super::life::{Call, Desk, GaveUp, Media, MediaOptions, Purpose, Stage, warning};
 use super::negotiate::Local;
-use super::output::{CallId, Moment, Output};
+use super::output::{CallId, MediaOrder, Moment};
 use super::record::{CallDirection, Record, Status};
 use crate::media::plan::Codec;
 use crate::media::quality::Report;
@@ -134,13 +134,13 @@ impl Call {
         self.stage = Stage::Opening(Purpose::Offer);
         self.media = Media::Opening;
         let shown = desk.agent.shown(self.session, hop);
-        desk.out.push_back(Output::OpenMedia { call: self.id, local: hop.local.ip(), shown });
+        self.order(desk, MediaOrder::Open { local: hop.local.ip(), shown });
     }
 
     pub(super) fn send_offer(&mut self, desk: &mut Desk<'_>) {
         let Some(negotiation) = &mut self.negotiation else { return };
         let offer = (!self.options.late_offer).then(|| negotiation.offer(desk.random));
-        self.stage = Stage::Calling { limit: desk.now + self.ring_limit };
+        self.stage = Stage::Calling { limit: Some(desk.now + self.ring_limit) };
         // A session that is over by now tells so by itself.
         let _ = desk.agent.offer(desk.now, self.session, offer);
     }
@@ -245,7 +245,7 @@ impl Call {
             way.push(step);
         }
         // It may ring anew, as long as anywhere else.
-        if let Stage::Calling { limit } = &mut self.stage {
+        if let Stage::Calling { limit: Some(limit) } = &mut self.stage {
             *limit = desk.now + self.ring_limit;
         }
     }

@@ -26,44 +26,12 @@ impl fmt::Display for CallId {
 /// What to do next, in this order.
 #[derive(Clone, Debug)]
 pub enum Output {
-    /// Open a pair of RTP ports on `local`; answered by [`MediaEvent::Opened`] or [`MediaEvent::Failed`].
-    OpenMedia {
+    /// See to the media of a call.
+    Media {
         /// Whose.
         call: CallId,
-        /// Our address on the way to the far end.
-        local: IpAddr,
-        /// The address to show to the far end: that of our Contact, which behind a translator is another.
-        shown: IpAddr,
-    },
-    /// Run media by this plan.
-    StartMedia {
-        /// Whose.
-        call: CallId,
-        /// Addresses, encodings, keys.
-        plan: Box<Plan>,
-    },
-    /// The network changed: take RTP on other ports, on `local`, while media run on; answered by [`MediaEvent::Moved`].
-    MoveMedia {
-        /// Whose.
-        call: CallId,
-        /// Our address on the way to the far end.
-        local: IpAddr,
-    },
-    /// The session was renegotiated.
-    UpdateMedia {
-        /// Whose.
-        call: CallId,
-        /// The new plan.
-        plan: Box<Plan>,
-    },
-    /// Send these DTMF digits.
-    SendDtmf {
-        /// Whose.
-        call: CallId,
-        /// `0-9 * # A-D`.
-        digits: String,
-        /// Telephone events, or tones in the audio.
-        way: Way,
+        /// What to do.
+        order: MediaOrder,
     },
     /// The far end sent us to somebody else: make that call.
     Refer {
@@ -72,13 +40,36 @@ pub enum Output {
         /// Whom to call.
         referral: Referral,
     },
-    /// Stop media and give the ports back; answered by [`MediaEvent::Finished`], also when nothing had started.
-    CloseMedia {
-        /// Whose.
-        call: CallId,
-    },
     /// Tell the user.
     Event(Event),
+}
+
+/// What the media of a call is told; [`MediaEvent`]s come back.
+#[derive(Clone, Debug)]
+pub enum MediaOrder {
+    /// Open a pair of RTP ports; answered by [`MediaEvent::Opened`] or [`MediaEvent::Failed`].
+    Open {
+        /// Our address on the way to the far end.
+        local: IpAddr,
+        /// The address to show to the far end: that of our Contact, which behind a translator is another.
+        shown: IpAddr,
+    },
+    /// Run by this plan: addresses, encodings, keys.
+    Start(Box<Plan>),
+    /// The network changed: take RTP on other ports, on this address of ours, while media run on; answered by
+    /// [`MediaEvent::Moved`].
+    Move(IpAddr),
+    /// The session was renegotiated: follow the new plan.
+    Update(Box<Plan>),
+    /// Send DTMF digits.
+    Dtmf {
+        /// `0-9 * # A-D`.
+        digits: String,
+        /// Telephone events, or tones in the audio.
+        way: Way,
+    },
+    /// Stop and give the ports back; answered by [`MediaEvent::Finished`], also when nothing had started.
+    Close,
 }
 
 /// What the media of a call reports.

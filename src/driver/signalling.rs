@@ -17,7 +17,7 @@ use super::network::{self, Eye, Resolved};
 pub use super::notice::Notice;
 use super::recording;
 use crate::call::record::Record;
-use crate::call::{self, CallId, Change, MediaEvent};
+use crate::call::{self, CallId, Change, MediaEvent, MediaOrder};
 use crate::engine::{Aside, Dial, Engine, Output, Refused, Registration};
 use crate::media::dtmf::Digit;
 use crate::media::session;
@@ -279,27 +279,12 @@ impl<F: FnMut(Happening)> Turn<F> {
                     let asked = (self.signalling.transports.resolver(), host, port, transport);
                     network::look_up(id, asked, self.resolved.clone());
                 }
-                Output::OpenMedia { call, local, shown } => self.open_media(call, local, shown),
-                Output::MoveMedia { call, local } => self.move_media(call, local),
-                Output::StartMedia { call, plan } => self.start_media(call, *plan),
-                Output::UpdateMedia { call, plan } => {
-                    self.note(call, || recording::plan("changed", &plan));
-                    if let Err(error) = self.signalling.media.update(call.0, *plan) {
-                        self.bring(call, MediaEvent::Failed(error.to_string()));
-                    }
-                }
+                Output::Media { call, order } => self.see_to_media(call, order),
                 Output::Inherit { call, from } => {
                     if let Some(io) = self.audio.get(&from) {
                         self.audio.insert(call, io.for_another(call.0));
                     }
                 }
-                Output::SendDtmf { call, digits, way } => {
-                    let digits = digits.chars().filter_map(|digit| Digit::try_from(digit).ok()).collect();
-                    if let Err(error) = self.signalling.media.dtmf(call.0, digits, way) {
-                        self.notice(call, Notice::Trouble, error.to_string());
-                    }
-                }
-                Output::CloseMedia { call } => self.close_media(call),
                 Output::Call(event) => {
                     let now = self.now();
                     self.signalling.recorder.call(now, &event);
@@ -318,6 +303,27 @@ impl<F: FnMut(Happening)> Turn<F> {
                 }
                 Output::Aside(aside) => (self.tell)(Happening::Aside(aside)),
             }
+        }
+    }
+
+    fn see_to_media(&mut self, call: CallId, order: MediaOrder) {
+        match order {
+            MediaOrder::Open { local, shown } => self.open_media(call, local, shown),
+            MediaOrder::Move(local) => self.move_media(call, local),
+            MediaOrder::Start(plan) => self.start_media(call, *plan),
+            MediaOrder::Update(plan) => {
+                self.note(call, || recording::plan("changed", &plan));
+                if let Err(error) = self.signalling.media.update(call.0, *plan) {
+                    self.bring(call, MediaEvent::Failed(error.to_string()));
+                }
+            }
+            MediaOrder::Dtmf { digits, way } => {
+                let digits = digits.chars().filter_map(|digit| Digit::try_from(digit).ok()).collect();
+                if let Err(error) = self.signalling.media.dtmf(call.0, digits, way) {
+                    self.notice(call, Notice::Trouble, error.to_string());
+                }
+            }
+            MediaOrder::Close => self.close_media(call),
         }
     }
 

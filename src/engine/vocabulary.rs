@@ -2,9 +2,7 @@
 
 use super::outside::Aside;
 use crate::call::Event as CallEvent;
-use crate::call::{CallId, ChangeRefused, DtmfRefused, MediaOptions, TransferRefused};
-use crate::media::dtmf::Way;
-use crate::media::plan::Plan;
+use crate::call::{CallId, ChangeRefused, DtmfRefused, MediaOptions, MediaOrder, TransferRefused};
 use crate::sip::agent::{self, AccountId, ResolveId};
 use crate::sip::header::Header;
 use crate::sip::hop::{Hop, Transport};
@@ -14,7 +12,6 @@ use crate::sip::registration;
 use crate::sip::uri::{Host, Uri};
 use crate::time::Duration;
 use bytes::Bytes;
-use std::net::IpAddr;
 
 /// A call to make.
 #[derive(Clone, Debug)]
@@ -68,44 +65,12 @@ pub enum Output {
         /// The transport, when the URI or the account says one.
         transport: Option<Transport>,
     },
-    /// Open RTP ports for a call; answered by [`Engine::handle_media`](super::Engine::handle_media).
-    OpenMedia {
+    /// See to the media of a call; answered by [`Engine::handle_media`](super::Engine::handle_media).
+    Media {
         /// Whose.
         call: CallId,
-        /// Our address on the way to the far end.
-        local: IpAddr,
-        /// The address to show to the far end: that of our Contact, which behind a translator is another.
-        shown: IpAddr,
-    },
-    /// Run media by this plan.
-    StartMedia {
-        /// Whose.
-        call: CallId,
-        /// Addresses, encodings, keys.
-        plan: Box<Plan>,
-    },
-    /// Take RTP on other ports, on `local`, while media run on; answered by [`MediaEvent::Moved`](crate::call::MediaEvent::Moved).
-    MoveMedia {
-        /// Whose.
-        call: CallId,
-        /// Our address on the way to the far end.
-        local: IpAddr,
-    },
-    /// Follow a renegotiation.
-    UpdateMedia {
-        /// Whose.
-        call: CallId,
-        /// The new plan.
-        plan: Box<Plan>,
-    },
-    /// Send DTMF digits.
-    SendDtmf {
-        /// Whose.
-        call: CallId,
-        /// `0-9 * # A-D`.
-        digits: String,
-        /// Telephone events, or tones in the audio.
-        way: Way,
+        /// What to do.
+        order: MediaOrder,
     },
     /// A call that nobody dialled gets the audio of another: it comes from a transfer.
     Inherit {
@@ -113,11 +78,6 @@ pub enum Output {
         call: CallId,
         /// Whose audio it takes.
         from: CallId,
-    },
-    /// Stop media; answered by [`MediaEvent::Finished`](crate::call::MediaEvent::Finished).
-    CloseMedia {
-        /// Whose.
-        call: CallId,
     },
     /// Something happened in a call.
     Call(CallEvent),

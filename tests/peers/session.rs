@@ -90,6 +90,15 @@ impl Line {
     }
 }
 
+/// Waits until SIPp has received such a message.
+async fn traced(sipp: &Sipp, start: &str, part: &str) {
+    let begin = std::time::Instant::now();
+    while received(&sipp.trace(), start, part) == 0 {
+        assert!(begin.elapsed() < INTERVAL, "SIPp received no {start} with {part}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 fn run(test: impl Future<Output = ()>) {
     if installed("sipp") {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test);
@@ -185,7 +194,7 @@ fn the_called_side_changes_by_update() {
     run(async {
         let (mut line, sipp, event) = talking("uas_update", media(), |_| {}).await;
         line.until(SETUP, held(Side::Remote)).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        traced(&sipp, "SIP/2.0 200", "8 UPDATE").await;
         line.finish(event.call, sipp).await;
     });
 }
@@ -255,7 +264,7 @@ fn a_caller_with_too_small_an_interval_gets_422() {
 fn as_caller_we_refresh_after_half_the_interval() {
     run(async {
         let (line, sipp, event) = talking("uas_refreshed", media(), |_| {}).await;
-        tokio::time::sleep(Duration::from_secs(47)).await;
+        traced(&sipp, "UPDATE ", "").await;
         let (_, trace) = line.finish(event.call, sipp).await;
         assert_eq!(received(&trace, "UPDATE ", ""), 1);
     });

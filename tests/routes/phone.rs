@@ -7,6 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+/// Waits until a phone takes connections at `address`.
+pub fn listens(address: &str) {
+    let begin = Instant::now();
+    while std::net::TcpStream::connect(address).is_err() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "nobody listens at {address}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A running sidetone; it is killed with this.
 pub struct Phone {
     child: Child,

@@ -1,7 +1,7 @@
 //! Networks that change under a running phone, in namespaces: registrations heal and calls go on by themselves.
 
 use crate::network::Network;
-use crate::phone::Phone;
+use crate::phone::{Phone, listens};
 use crate::registrar::Registrar;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -117,7 +117,7 @@ fn a_call_goes_on_from_another_address() {
         far.path(),
         &["answer", "--no-register", "--bind", &bind, "--source", "tone:300", "--sink", "null", "--max-calls", "1"],
     );
-    std::thread::sleep(Duration::from_millis(700));
+    listens(&bind);
     let target = format!("sip:bob@{bind}");
     let mut alice = Phone::start(
         Some(&network.name),

@@ -1,7 +1,7 @@
 //! Servers that fail, found through a real name server, by the program as a user runs it.
 
 use crate::dnsmasq::{self, Dnsmasq};
-use crate::phone::Phone;
+use crate::phone::{Phone, listens};
 use crate::registrar::Registrar;
 use serde_json::Value;
 use std::net::{TcpListener, UdpSocket};
@@ -64,9 +64,7 @@ fn a_call_takes_the_server_that_is_there() {
     let answer =
         ["answer", "--no-register", "--bind", &bind, "--source", "silence", "--sink", "null", "--max-calls", "1"];
     let mut bob = Phone::start(None, far.path(), &answer);
-    while std::net::TcpStream::connect(&bind).is_err() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    listens(&bind);
     let names = domain("tcp", closed, free);
     let server = names.address.to_string();
     let call = [

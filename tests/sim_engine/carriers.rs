@@ -3,7 +3,7 @@
 use crate::world::opened;
 use md5::{Digest, Md5};
 use sidetone::call::record::{Record, Status as CallStatus};
-use sidetone::call::{CallId, MediaEvent, Moment};
+use sidetone::call::{CallId, MediaEvent, MediaOrder, Moment};
 use sidetone::config::{Draft, Environment, Profile};
 use sidetone::engine::{Config, Dial, Engine, Output, Registration};
 use sidetone::random::Random;
@@ -96,11 +96,11 @@ impl Carrier {
                         addresses.into_iter().map(|remote| Hop { transport, local: at(LOCAL), remote }).collect();
                     self.engine.handle_resolved(now, id, Ok(hops));
                 }
-                Output::OpenMedia { call, local, .. } => {
+                Output::Media { call, order: MediaOrder::Open { local, .. } } => {
                     let opened = opened(SocketAddr::new(local, 20_000));
                     self.engine.handle_media(now, call, opened);
                 }
-                Output::CloseMedia { call } => {
+                Output::Media { call, order: MediaOrder::Close } => {
                     let finished =
                         MediaEvent::Finished { report: Box::default(), recording: None, counters: Box::default() };
                     self.engine.handle_media(now, call, finished);

@@ -2,7 +2,7 @@
 
 use sidetone::bench::impair::{Impairment, Recipe};
 use sidetone::call::record::Record;
-use sidetone::call::{CallId, Conduct, Event, MediaEvent, MediaOptions, Moment};
+use sidetone::call::{CallId, Conduct, Event, MediaEvent, MediaOptions, MediaOrder, Moment};
 use sidetone::engine::{Config, Dial, Engine, Output, Refused};
 use sidetone::media::dtmf::Way;
 use sidetone::media::plan::Plan;
@@ -321,7 +321,7 @@ impl World {
                     let now = self.now;
                     place.engine.handle_resolved(now, id, found);
                 }
-                Output::OpenMedia { call, local, shown } => {
+                Output::Media { call, order: MediaOrder::Open { local, shown } } => {
                     assert_eq!(place.media.insert(call, Media::Opening), None, "opened twice");
                     assert!(place.moved || local == place.address.ip(), "{local}");
                     place.next_port += 2;
@@ -332,7 +332,7 @@ impl World {
                     };
                     self.later(soon, Due::Media(who, call, event));
                 }
-                Output::MoveMedia { call, local } => {
+                Output::Media { call, order: MediaOrder::Move(local) } => {
                     assert_eq!(place.media.get(&call), Some(&Media::Running), "moved when not running");
                     place.next_port += 2;
                     let shown = place.engine.shown(call).unwrap_or(local);
@@ -340,20 +340,20 @@ impl World {
                     let rtcp = SocketAddr::new(shown, place.next_port + 1);
                     self.later(soon, Due::Media(who, call, MediaEvent::Moved { rtp, rtcp }));
                 }
-                Output::StartMedia { call, plan } => {
+                Output::Media { call, order: MediaOrder::Start(plan) } => {
                     assert_eq!(place.media.insert(call, Media::Running), Some(Media::Open), "started when not open");
                     place.plans.entry(call).or_default().push(*plan);
                 }
-                Output::UpdateMedia { call, plan } => {
+                Output::Media { call, order: MediaOrder::Update(plan) } => {
                     assert_eq!(place.media.get(&call), Some(&Media::Running), "updated when not running");
                     place.plans.entry(call).or_default().push(*plan);
                 }
-                Output::SendDtmf { call, digits, way } => {
+                Output::Media { call, order: MediaOrder::Dtmf { digits, way } } => {
                     assert_eq!(place.media.get(&call), Some(&Media::Running), "digits when not running");
                     assert_eq!(way, Way::Rfc4733, "what was negotiated");
                     place.digits.push(digits);
                 }
-                Output::CloseMedia { call } => {
+                Output::Media { call, order: MediaOrder::Close } => {
                     let before = place.media.insert(call, Media::Closing);
                     assert!(matches!(before, Some(Media::Open | Media::Running)), "closed when {before:?}");
                     if place.closes {

@@ -2,7 +2,7 @@
 
 use super::Settings;
 use crate::call::record::Record;
-use crate::call::{CallId, Conduct, MediaEvent, MediaOptions, Moment};
+use crate::call::{CallId, Conduct, MediaEvent, MediaOptions, MediaOrder, Moment};
 use crate::driver::Clock;
 use crate::engine::{Config, Dial, Engine, Output, Refused};
 use crate::media::plan::Plan;
@@ -153,7 +153,7 @@ impl Caller {
                     let hop = Hop { transport: Transport::Udp, local: self.local, remote: self.remote };
                     self.engine.handle_resolved(now, id, Ok::<_, ResolveError>(vec![hop]));
                 }
-                Output::OpenMedia { call, .. } => {
+                Output::Media { call, order: MediaOrder::Open { .. } } => {
                     let opened = match self.rtp {
                         Some(rtp) => {
                             let mut rtcp = rtp;
@@ -164,8 +164,10 @@ impl Caller {
                     };
                     self.engine.handle_media(now, call, opened);
                 }
-                Output::StartMedia { plan, .. } | Output::UpdateMedia { plan, .. } => self.plan = Some(*plan),
-                Output::CloseMedia { call } => {
+                Output::Media { order: MediaOrder::Start(plan) | MediaOrder::Update(plan), .. } => {
+                    self.plan = Some(*plan)
+                }
+                Output::Media { call, order: MediaOrder::Close } => {
                     let (report, counters) = Default::default();
                     self.engine.handle_media(now, call, MediaEvent::Finished { report, recording: None, counters });
                 }
