@@ -62,7 +62,9 @@ fn note(user: &mut User, event: &Event, seed: u64) {
         // An early session that was changed is as good as up.
         (Event::Progress { .. }, Some("calling" | "cancelled" | "reoffered" | "up")) => before.unwrap_or_default(),
         (Event::Answered { wants_answer: true, .. }, Some("calling")) => "owing",
-        (Event::Answered { .. }, Some("calling" | "reoffered" | "up")) => "up",
+        (Event::Answered { .. }, Some("calling" | "up")) => "up",
+        // The change that the peer asked for before it answered still waits for our user.
+        (Event::Answered { .. }, Some("reoffered")) => "reoffered",
         (Event::Confirmed { .. }, Some("unconfirmed" | "up" | "reoffered")) => match before {
             Some("reoffered") => "reoffered",
             _ => "up",
