@@ -127,7 +127,11 @@ fn act(world: &mut World, node: Node, user: &mut User, random: &mut Random, othe
         1 => (agent.offer(now, session, offer), "calling"),
         2 => (agent.ack_answer(now, session, sdp(ANSWER)), "up"),
         3 | 4 => (agent.ring(now, session, Status(180 + (now.since_start().as_millis() % 4) as u16), early), state),
-        5 => (agent.answer(now, session, sdp(ANSWER)), "unconfirmed"),
+        5 => {
+            // A change that the peer asked for while it rang waits on.
+            let next = if state == "reoffered" { state } else { "unconfirmed" };
+            (agent.answer(now, session, sdp(ANSWER)), next)
+        }
         6 => (agent.reject(now, session, Status::BUSY_HERE, None, Vec::new()), "ending"),
         7 | 8 => (agent.hangup(now, session, reason), if state == "calling" { "cancelled" } else { "ending" }),
         9 => (agent.accept_reoffer(now, session, sdp(ANSWER)), "up"),

@@ -231,7 +231,7 @@ impl Session {
         let mut response = ringing.invite.response(status).with_to_tag(&self.tag).with_reason(reason);
         add(&mut response.headers, extra);
         ex.respond(now, ringing.server, response);
-        self.end(ex, by, Some(status), reason, why);
+        self.end(ex, now, by, Some(status), reason, why);
     }
 
     /// CANCEL came for the INVITE that rings (RFC 3261 section 9.2).
@@ -241,7 +241,7 @@ impl Session {
         let response = ringing.invite.response(status).with_to_tag(&self.tag);
         ex.respond(now, ringing.server, response);
         let why = reason_of(&cancel.headers, "cancelled by the caller");
-        self.end(ex, EndedBy::Remote, Some(status), &why, cancel.headers.clone());
+        self.end(ex, now, EndedBy::Remote, Some(status), &why, cancel.headers.clone());
     }
 
     pub(super) fn ringing_timeout(&mut self, ex: &mut Exchange, now: Instant) {

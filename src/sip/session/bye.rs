@@ -15,7 +15,7 @@ impl Session {
     pub(crate) fn hangup(&mut self, ex: &mut Exchange, now: Instant, reason: Option<&str>) -> Result<(), Refused> {
         match &mut self.phase {
             Phase::Finding(_) | Phase::Drafted(_) => {
-                self.end(ex, EndedBy::Local, None, "hung up before the call was sent", Headers::new());
+                self.end(ex, now, EndedBy::Local, None, "hung up before the call was sent", Headers::new());
             }
             Phase::Calling(calling) if calling.given_up.is_some() => {}
             Phase::Calling(_) => self.cancel(ex, now, EndedBy::Local, "cancelled", reason),
@@ -42,7 +42,7 @@ impl Session {
         calling.until = None;
         let pending = calling.client.is_some_and(|client| ex.cancel(now, client, &reason_headers(reason)));
         if !pending {
-            self.end(ex, by, Some(Status::REQUEST_TERMINATED), why, Headers::new());
+            self.end(ex, now, by, Some(Status::REQUEST_TERMINATED), why, Headers::new());
         }
     }
 
@@ -53,7 +53,7 @@ impl Session {
             self.answers.clear();
             self.send_first_bye(ex, now, reason);
         }
-        self.end(ex, by, None, why, Headers::new());
+        self.end(ex, now, by, None, why, Headers::new());
     }
 
     /// Answers everything of the peer's that still waits.
@@ -126,7 +126,7 @@ impl Session {
                 ex.respond(now, id, bye.response(Status::OK));
                 self.let_go(ex, now);
                 self.answers.clear();
-                self.end(ex, EndedBy::Remote, None, &why, bye.headers);
+                self.end(ex, now, EndedBy::Remote, None, &why, bye.headers);
             }
         }
     }
@@ -147,7 +147,7 @@ impl Session {
             ex.cancel(now, client, &Headers::new());
             self.accepted = Some((client, now + ex.config.timers.give_up()));
         }
-        self.end(ex, EndedBy::Remote, None, why, bye.headers);
+        self.end(ex, now, EndedBy::Remote, None, why, bye.headers);
     }
 }
 

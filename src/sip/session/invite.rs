@@ -118,7 +118,7 @@ impl Session {
             (_, phase) => {
                 self.phase = phase;
                 let why = found.err().map_or_else(|| "no address found".to_owned(), |error| error.to_string());
-                self.end(ex, EndedBy::Transport, None, &why, Headers::new());
+                self.end(ex, now, EndedBy::Transport, None, &why, Headers::new());
             }
         }
     }
@@ -157,7 +157,7 @@ impl Session {
             Some(client) => self.retried(Purpose::Invite(self.id), client),
             None => {
                 let why = "too many requests are under way; try again when some have ended";
-                self.end(ex, EndedBy::Transport, None, why, Headers::new());
+                self.end(ex, now, EndedBy::Transport, None, why, Headers::new());
             }
         }
         Ok(())
@@ -264,7 +264,7 @@ impl Session {
                     }
                 }
                 if let Some((by, why)) = given_up {
-                    self.end(ex, by, Some(response.status), &why, Headers::new());
+                    self.end(ex, now, by, Some(response.status), &why, Headers::new());
                 }
             }
         }
@@ -284,15 +284,17 @@ impl Session {
         let Response { status, reason, headers, .. } = response;
         match (given_up, answered, status) {
             // Without a final response to a cancelled INVITE it counts as cancelled (RFC 3261 section 9.1).
-            (Some((by, why)), true, status) => self.end(ex, by, Some(status), &why, headers),
-            (Some((by, why)), false, _) => self.end(ex, by, Some(Status::REQUEST_TERMINATED), &why, Headers::new()),
-            (None, true, _) => self.end(ex, EndedBy::Remote, Some(status), &reason, headers),
+            (Some((by, why)), true, status) => self.end(ex, now, by, Some(status), &why, headers),
+            (Some((by, why)), false, _) => {
+                self.end(ex, now, by, Some(Status::REQUEST_TERMINATED), &why, Headers::new())
+            }
+            (None, true, _) => self.end(ex, now, EndedBy::Remote, Some(status), &reason, headers),
             (None, false, Status::REQUEST_TIMEOUT) => {
-                self.end(ex, EndedBy::Timeout, Some(status), "the far end did not answer", Headers::new());
+                self.end(ex, now, EndedBy::Timeout, Some(status), "the far end did not answer", Headers::new());
             }
             (None, false, _) => {
                 let why = ex.trouble.clone().unwrap_or_else(|| "the next hop cannot be reached".into());
-                self.end(ex, EndedBy::Transport, Some(status), &why, Headers::new());
+                self.end(ex, now, EndedBy::Transport, Some(status), &why, Headers::new());
             }
         }
     }
@@ -301,11 +303,11 @@ impl Session {
     fn next_place(&mut self, ex: &mut Exchange, now: Instant) {
         let Phase::Calling(calling) = &mut self.phase else { return };
         if let Some((by, why)) = calling.given_up.take() {
-            return self.end(ex, by, Some(Status::REQUEST_TERMINATED), &why, Headers::new());
+            return self.end(ex, now, by, Some(Status::REQUEST_TERMINATED), &why, Headers::new());
         }
         if !self.goes_elsewhere(ex, now, Status::SERVICE_UNAVAILABLE, &Headers::new()) {
             let why = "no place that the far end referred to can be reached";
-            self.end(ex, EndedBy::Transport, None, why, Headers::new());
+            self.end(ex, now, EndedBy::Transport, None, why, Headers::new());
         }
     }
 

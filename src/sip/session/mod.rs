@@ -251,7 +251,7 @@ impl Session {
         self.reoffer_timeout(ex, now);
         match &self.phase {
             Phase::Drafted(draft) if draft.until <= now => {
-                self.end(ex, EndedBy::Timeout, None, "the program gave no offer in time", Headers::new());
+                self.end(ex, now, EndedBy::Timeout, None, "the program gave no offer in time", Headers::new());
             }
             Phase::Calling(calling) if calling.until.is_some_and(|until| until <= now) => {
                 self.give_up_calling(ex, now);
@@ -418,8 +418,17 @@ impl Session {
     }
 
     /// Ends the session for the user; nothing is sent by this.
-    fn end(&mut self, ex: &mut Exchange, by: EndedBy, status: Option<Status>, reason: &str, headers: Headers) {
+    fn end(
+        &mut self,
+        ex: &mut Exchange,
+        now: Instant,
+        by: EndedBy,
+        status: Option<Status>,
+        reason: &str,
+        headers: Headers,
+    ) {
         if !self.is_over() {
+            self.drop_reoffer(ex, now, Status::REQUEST_TERMINATED);
             self.phase = Phase::Over;
             self.clash = None;
             self.refresh = None;
