@@ -20,6 +20,8 @@ struct Translator {
     over: Arc<AtomicBool>,
     /// Binding requests that went through.
     bindings: Arc<AtomicUsize>,
+    /// Line ends that did, as keep-alives.
+    line_ends: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -35,8 +37,9 @@ impl Translator {
         let (inner, mut outside) = (socket(ip, server.port()), socket(outer, 0));
         let inside = inner.local_addr().unwrap();
         let (forget, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let bindings = Arc::new(AtomicUsize::new(0));
+        let (bindings, line_ends) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (lost, end, asked) = (Arc::clone(&forget), Arc::clone(&over), Arc::clone(&bindings));
+        let kept = Arc::clone(&line_ends);
         let thread = std::thread::spawn(move || {
             let (mut buffer, mut phone) = ([0; 65_536], None);
             while !end.load(Ordering::Relaxed) {
@@ -46,6 +49,7 @@ impl Translator {
                 if let Ok((length, from)) = inner.recv_from(&mut buffer) {
                     phone = Some(from);
                     asked.fetch_add(usize::from(buffer.starts_with(&[0, 1])), Ordering::Relaxed);
+                    kept.fetch_add(usize::from(matches!(&buffer[..length], b"\r\n" | b"\r\n\r\n")), Ordering::Relaxed);
                     let _ = outside.send_to(&buffer[..length], server);
                 }
                 if let (Ok((length, _)), Some(phone)) = (outside.recv_from(&mut buffer), phone) {
@@ -53,7 +57,7 @@ impl Translator {
                 }
             }
         });
-        Self { inside, forget, over, bindings, thread: Some(thread) }
+        Self { inside, forget, over, bindings, line_ends, thread: Some(thread) }
     }
 }
 
@@ -115,7 +119,8 @@ fn a_registrar_without_outbound_gets_line_ends() {
     let lines = format!("transport = \"udp\"\noutbound_proxy = \"{}\"\nkeepalive = 5\n", translator.inside);
     let mut phone = registers(&home, &kamailio, &lines);
     phone.expect("registration.registered", SETUP);
-    std::thread::sleep(Duration::from_secs(7));
+    let kept = || translator.line_ends.load(Ordering::Relaxed);
+    assert!(eventually(SETUP, || kept() >= 2), "the flow is not kept alive by line ends: {}", kept());
     assert_eq!(translator.bindings.load(Ordering::Relaxed), 0);
 }
 

@@ -125,3 +125,21 @@ pub fn eventually(limit: Duration, mut condition: impl FnMut() -> bool) -> bool 
         std::thread::park_timeout(Duration::from_millis(10));
     }
 }
+
+/// Measures again, three times in all, until `judge` is content: it says what is wrong with what was measured. The
+/// machine that tests run on may be late for once; what is wrong each time is wrong.
+pub fn measured<T>(mut measure: impl FnMut() -> T, judge: impl Fn(&T) -> Result<(), String>) {
+    let mut faults = Vec::new();
+    while faults.len() < 3 {
+        match judge(&measure()) {
+            Ok(()) => return,
+            Err(fault) => faults.push(fault),
+        }
+    }
+    panic!("wrong each time: {}", faults.join("\n"));
+}
+
+/// `Err` with what was found, unless it `holds`.
+pub fn expect(holds: bool, what: &str, found: &impl std::fmt::Display) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(format!("{what}: {found}")) }
+}

@@ -1,6 +1,6 @@
 //! How long our echo keeps what it hears, measured as a user would.
 
-use crate::process::address;
+use crate::process::{address, expect, measured};
 use crate::sidetone::Home;
 use serde_json::Value;
 use std::time::Duration;
@@ -16,16 +16,20 @@ fn an_echo_comes_back_soon_and_whole() {
     let ready = phone.expect("phone.ready", Duration::from_secs(15));
     let target = format!("sip:echo@{}", ready["address"].as_str().expect("an address"));
     let bench = ["bench", "turnaround", &target, "--calls", "2", "--duration", "3", "--warm-up", "2", "--json"];
-    let (code, stdout, stderr) = home.run(&bench, "");
-    assert_eq!(code, 0, "{stderr}");
-    let events: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let names: Vec<&str> = events.iter().filter_map(|event| event["event"].as_str()).collect();
-    assert_eq!(names, ["turnaround.call", "turnaround.call", "turnaround.summary"]);
-    let summary = &events[2];
-    assert_eq!(summary["pieces"], 300);
-    assert!(summary["intact_percent"].as_f64().unwrap() > 95.0, "{summary}");
-    let median = summary["turnaround_ms"]["median"].as_f64().unwrap();
-    assert!((0.1..60.0).contains(&median), "{summary}");
+    let turn = || {
+        let (code, stdout, stderr) = home.run(&bench, "");
+        assert_eq!(code, 0, "{stderr}");
+        let events: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let names: Vec<&str> = events.iter().filter_map(|event| event["event"].as_str()).collect();
+        assert_eq!(names, ["turnaround.call", "turnaround.call", "turnaround.summary"]);
+        assert_eq!(events[2]["pieces"], 300);
+        events[2].clone()
+    };
+    measured(turn, |summary| {
+        expect(summary["intact_percent"].as_f64().unwrap() > 95.0, "not whole", summary)?;
+        let median = summary["turnaround_ms"]["median"].as_f64().unwrap();
+        expect((0.1..60.0).contains(&median), "not soon", summary)
+    });
     phone.interrupt();
     assert_eq!(phone.finish(Duration::from_secs(15)).0, 0);
 
