@@ -79,7 +79,9 @@ fn our_own_echo_is_measured() {
         |summary| {
             check(summary)?;
             expect(number(&summary["latency"]["p50"]) < 200.0, "there and back on one machine", summary)?;
-            expect(number(&summary["stages"]["network"]) < 10.0, "loopback, by RTCP", summary)
+            // Reports are sent at random times (RFC 3550 section 6.3): one that tells the round trip may come too late.
+            let network = summary["stages"]["network"].as_f64();
+            expect(network.is_some_and(|network| network < 10.0), "loopback, by RTCP", summary)
         },
     );
     phone.interrupt();
