@@ -327,20 +327,3 @@ fn goodbye_is_said_and_heard() {
         assert_eq!(call.sessions[0].quality(call.now).outbound.packets, sent as u64);
     }
 }
-
-#[test]
-fn packet_times_from_10_to_60_ms_work_both_ways() {
-    for codec in [Codec::Pcma, Codec::Opus] {
-        for ms in [10, 20, 30, 40, 60] {
-            let mut plans = [plan(0, codec, codec, false), plan(1, codec, codec, false)];
-            plans[0].encoding.packet_time = Duration::from_millis(ms);
-            let mut call = Call::new(plans, CALM, ms);
-            call.run(4_000, babble);
-            for side in 0..2 {
-                let alike = alike(&call, side);
-                assert!(alike > if codec == Codec::Opus { 0.8 } else { 0.95 }, "{codec} {ms} ms to {side}: {alike}");
-                assert_eq!(call.sessions[side].quality(call.now).inbound.late, 0, "{codec} {ms} ms to {side}");
-            }
-        }
-    }
-}

@@ -109,12 +109,11 @@ fn plan(codec: Codec, keyed: bool) -> Plan {
         rtcp_mux: true,
         direction: Direction::SendRecv,
         encoding: Encoding {
-            codec,
-            payload_type,
-            packet_time: TICK,
             opus: OpusParameters { fec: true, ..OpusParameters::default() },
+            ..Encoding::new(codec, payload_type, TICK)
         },
         receive: vec![(payload_type, codec)],
+        comfort_noise: None,
         send_event: Some(TelephoneEvent { payload_type: 101, clock_rate: codec.clock_rate() }),
         receive_events: vec![TelephoneEvent { payload_type: 101, clock_rate: codec.clock_rate() }],
         hear_tones: false,

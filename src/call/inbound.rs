@@ -48,6 +48,9 @@ impl Call {
             packet_time: self.options.packet_time,
             srtp: self.options.srtp,
             srtp_suites: self.options.srtp_suites.clone(),
+            opus: self.options.opus,
+            opus_encoder: self.options.opus_encoder,
+            comfort_noise: self.options.comfort_noise,
             rtcp,
             ..Local::new(rtp)
         };

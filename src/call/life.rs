@@ -7,16 +7,16 @@
 //!             every stage ── the session ended ──▶ Ending ── media closed ──▶ Ended
 //! ```
 
-use super::change::HoldStyle;
 use super::conduct::Conduct;
 use super::digits::ByInfo;
 use super::discarded::Discarded;
-use super::negotiate::{Local, Negotiation, SrtpPolicy};
+use super::negotiate::{Local, Negotiation};
+use super::options::MediaOptions;
 use super::output::{CallId, Event, MediaEvent, MediaOrder, Moment, Output};
 use super::record::{CallDirection, EndedBy, Record, Status};
 use super::status::final_status;
 use super::transfer::Transfer;
-use crate::media::plan::{Codec, Plan, SrtpSuite};
+use crate::media::plan::Plan;
 use crate::media::quality::Report;
 use crate::random::Random;
 use crate::sip::agent::{self, AccountId, Agent, DtmfWay, SessionId};
@@ -31,46 +31,6 @@ use std::net::{IpAddr, SocketAddr};
 
 /// How long media may take to close before the record is completed without its last words.
 const CLOSING: Duration = Duration::from_secs(5);
-
-/// What a call may use for its media.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MediaOptions {
-    /// Codecs in our order of preference.
-    pub codecs: Vec<Codec>,
-    /// Audio per packet.
-    pub packet_time: Duration,
-    /// Encryption.
-    pub srtp: SrtpPolicy,
-    /// SRTP suites, as [`Local::srtp_suites`](super::negotiate::Local::srtp_suites).
-    pub srtp_suites: Vec<SrtpSuite>,
-    /// How we put the far end on hold.
-    pub hold: HoldStyle,
-    /// Let a caller hear us before the answer: 183 with our answer (early media).
-    pub early_media: bool,
-    /// Call without an offer: the far end makes it.
-    pub late_offer: bool,
-    /// Fix one codec where the far end answers our offer with several (RFC 3264 section 10.2).
-    pub single_codec: bool,
-    /// How digits are sent; as the account says when absent.
-    pub dtmf: Option<DtmfWay>,
-}
-
-impl Default for MediaOptions {
-    /// Every codec, 20 ms, SRTP off: what a trunk takes that nobody told otherwise.
-    fn default() -> Self {
-        Self {
-            codecs: Codec::ALL.to_vec(),
-            packet_time: Duration::from_millis(20),
-            srtp: SrtpPolicy::Off,
-            srtp_suites: Vec::new(),
-            hold: HoldStyle::SendOnly,
-            early_media: false,
-            late_offer: false,
-            single_codec: false,
-            dtmf: None,
-        }
-    }
-}
 
 /// What a call works with for the length of one step.
 pub struct Desk<'a> {
@@ -438,7 +398,7 @@ impl Call {
     /// Keeps what the plan in force says of the media.
     fn note_plan(&mut self) {
         let Some(plan) = self.negotiation.as_ref().and_then(Negotiation::plan) else { return };
-        self.record.codec = Some(plan.encoding.codec.name().to_owned());
+        self.record.codec = Some(plan.encoding.codec.to_string());
         self.record.ptime_ms = u32::try_from(plan.encoding.packet_time.as_millis()).ok();
         self.record.srtp = plan.srtp.as_ref().map(|srtp| srtp.suite.name().to_owned());
     }

@@ -11,6 +11,7 @@ mod inside;
 mod kept;
 mod life;
 pub mod negotiate;
+mod options;
 mod outbound;
 mod output;
 pub mod record;
@@ -20,7 +21,8 @@ mod transfer;
 
 pub use change::{Change, ChangeRefused, HoldStyle};
 pub use conduct::{Busy, Conduct, Transfers};
-pub use life::{Call, Desk, DtmfRefused, MediaOptions};
+pub use life::{Call, Desk, DtmfRefused};
+pub use options::MediaOptions;
 pub use outbound::{Answer, Prack, Start};
 pub use output::{CallId, Event, MediaEvent, MediaOrder, Moment, Output, Side};
 pub use referral::Referral;

@@ -3,8 +3,9 @@
 use super::change::Change;
 use super::digits::ByInfo;
 use super::discarded::Discarded;
-use super::life::{Call, Desk, GaveUp, Media, MediaOptions, Purpose, Stage, warning};
+use super::life::{Call, Desk, GaveUp, Media, Purpose, Stage, warning};
 use super::negotiate::Local;
+use super::options::MediaOptions;
 use super::output::{CallId, MediaOrder, Moment};
 use super::record::{CallDirection, Record, Status};
 use crate::media::plan::Codec;

@@ -109,6 +109,8 @@ impl AccountFlags {
             ("srtp", "--srtp", media.srtp.clone()),
             ("srtp_suites", "--srtp-suites", media.srtp_suites.clone()),
             ("packet_time", "--packet-time", media.packet_time.map(|time| time.to_string())),
+            ("opus", "--opus", media.opus.clone()),
+            ("vad", "--vad", media.vad.then(|| "true".to_owned())),
         ];
         // An account has to be in the configuration, unless the flags are all of it.
         if self.aor.is_none() {

@@ -79,7 +79,8 @@ pub struct AccountFlags {
 /// What calls may use.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct MediaFlags {
-    /// Codecs in order of preference; the account's, or opus,g722,pcmu,pcma when absent
+    /// Codecs in order of preference; the account's, or opus,g722,pcmu,pcma when absent. For tests also l16/8000, l16/16000,
+    /// l16/44100 and l16/48000
     #[arg(long, value_name = "LIST")]
     pub codec: Option<String>,
     /// Encryption of media: off, optional or required; the account's, or off when absent
@@ -88,9 +89,18 @@ pub struct MediaFlags {
     /// SRTP suites in order of preference, and no others, such as AEAD_AES_256_GCM,AES_CM_128_HMAC_SHA1_80
     #[arg(long, value_name = "LIST")]
     pub srtp_suites: Option<String>,
-    /// Audio per packet, ms: 10, 20, 30, 40 or 60; the account's, or 20 when absent
+    /// Audio per packet, ms: 10, 20, ... 120, or the next shorter one that the codec has (Opus: 10, 20, 40, 60, 80, 100,
+    /// 120); the account's, or 20 when absent
     #[arg(long, value_name = "MS")]
     pub packet_time: Option<u32>,
+    /// Opus settings, separated by commas: bitrate=, max-bitrate= (bit/s that we and that the far end sends at most),
+    /// complexity=0..10, application=voip|audio|lowdelay, bandwidth=narrow|medium|wide|superwide|full, and fec=, dtx=,
+    /// cbr=on|off for both directions
+    #[arg(long, value_name = "LIST")]
+    pub opus: Option<String>,
+    /// Sends comfort noise (RFC 3389) in place of silence with G.711, where the far end takes it
+    #[arg(long)]
+    pub vad: bool,
     /// How they behave.
     #[command(flatten)]
     pub policy: PolicyFlags,

@@ -9,7 +9,7 @@ use super::{ConfigError, Environment, PASSWORD, file};
 use crate::audio::{Sink, Source};
 use crate::call::MediaOptions;
 use crate::carrier::{PRESETS, preset};
-use crate::media::plan::{Codec, SrtpSuite};
+use crate::media::plan::{Codec, OpusWish, SrtpSuite};
 use crate::phone::{Account, Conduct};
 use crate::sip::agent::{KeepAlive, MOST_FLOWS, Realms, RefreshShare};
 use crate::sip::uri::Uri;
@@ -62,6 +62,7 @@ fn built_in() -> Vec<(&'static str, toml::Value)> {
         ("ring", 0.into()),
         ("reject_status", 486.into()),
         ("packet_time", 20.into()),
+        ("vad", false.into()),
         ("keepalive", "standard".into()),
         ("session_expires", 1800.into()),
         ("min_se", 90.into()),
@@ -275,9 +276,13 @@ fn media(reader: &Reader<'_>) -> MediaOptions {
     }
     media.srtp = reader.noted(reader.parse("srtp")).unwrap_or_default();
     media.srtp_suites = reader.noted(reader.words::<SrtpSuite>("srtp_suites")).unwrap_or_default();
-    if let Some(time) = reader.noted(reader.whole("packet_time", 10..=60, "20")) {
-        if ![10, 20, 30, 40, 60].contains(&time) {
-            reader.noted::<()>(Err(reader.wrong("packet_time", "give 10, 20, 30, 40 or 60")));
+    media.comfort_noise = reader.noted(reader.flag("vad")).unwrap_or(false);
+    for wish in reader.noted(reader.words::<OpusWish>("opus")).unwrap_or_default() {
+        wish.apply(&mut media.opus, &mut media.opus_encoder);
+    }
+    if let Some(time) = reader.noted(reader.whole("packet_time", 10..=120, "20")) {
+        if !time.is_multiple_of(10) {
+            reader.noted::<()>(Err(reader.wrong("packet_time", "give a multiple of 10 from 10 to 120, such as 20")));
         }
         media.packet_time = Duration::from_millis(u64::from(time));
     }

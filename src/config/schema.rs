@@ -2,7 +2,7 @@
 //! it; the names of the keys are taken from here and nowhere else.
 
 use crate::call::{Busy, HoldStyle, Transfers};
-use crate::media::plan::SrtpSuite;
+use crate::media::plan::{Codec, SrtpSuite};
 use crate::sip::agent::{DtmfWay, Reliable, SessionTimerMode};
 use crate::sip::identity::{Anonymity, Assertion, CalledField, CallerField, NumberFormat};
 use schemars::{JsonSchema, Schema, schema_for};
@@ -126,7 +126,7 @@ pub struct Account {
     /// (RFC 5626).
     pub instance: Option<String>,
     /// Codecs in order of preference.
-    #[schemars(extend("items" = {"type": "string", "enum": ["opus", "g722", "pcmu", "pcma"]}))]
+    #[schemars(extend("items" = {"type": "string", "enum": Codec::KNOWN.map(|codec| codec.to_string().to_lowercase())}))]
     pub codecs: Option<Vec<String>>,
     /// Encryption of media.
     #[schemars(extend("enum" = ["off", "optional", "required"]))]
@@ -136,8 +136,13 @@ pub struct Account {
     #[schemars(extend("items" = {"type": "string", "enum": SrtpSuite::ALL.map(SrtpSuite::name)}))]
     pub srtp_suites: Option<Vec<String>>,
     /// Audio per packet, ms.
-    #[schemars(extend("enum" = [10, 20, 30, 40, 60]))]
+    #[schemars(range(min = 10, max = 120), extend("multipleOf" = 10))]
     pub packet_time: Option<u32>,
+    /// Opus settings: bitrate=24000, max-bitrate=40000, complexity=5, application=audio, bandwidth=wide, fec=off, dtx=on,
+    /// cbr=on.
+    pub opus: Option<Vec<String>>,
+    /// Sends comfort noise (RFC 3389) in place of silence with G.711, where the far end takes it.
+    pub vad: Option<bool>,
     /// How digits are sent.
     #[schemars(extend("enum" = DtmfWay::WORDS))]
     pub dtmf: Option<String>,

@@ -18,7 +18,7 @@ pub(super) fn ports(rtp: SocketAddr) -> Note {
 
 /// Media starts by a plan, or follows another one.
 pub(super) fn plan(topic: &str, plan: &Plan) -> Note {
-    let codec = plan.encoding.codec.name();
+    let codec = plan.encoding.codec.to_string();
     let suite = plan.srtp.as_ref().map(|srtp| srtp.suite.name());
     let protection = suite.map_or_else(|| "plain".to_owned(), |suite| format!("SRTP {suite}"));
     let direction = plan.direction.attribute();

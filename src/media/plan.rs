@@ -1,85 +1,15 @@
 //! What signalling tells media: addresses, encodings, keys and direction of one call.
 
+mod codec;
+mod opus;
+
+pub use codec::{Codec, L16Rate, UnknownCodec};
+pub use opus::{OpusApplication, OpusParameters, OpusSettings, OpusWish, UnknownOpusWish};
+
 use crate::time::Duration;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
-
-/// An audio codec that Sidetone can send and receive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Codec {
-    /// G.711 mu-law, static payload type 0 (RFC 3551).
-    Pcmu,
-    /// G.711 A-law, static payload type 8 (RFC 3551).
-    Pcma,
-    /// G.722 at 64 kbit/s, static payload type 9; 16 kHz audio on an RTP clock of 8000 (RFC 3551 section 4.5.2).
-    G722,
-    /// Opus, RTP clock 48000 (RFC 7587).
-    Opus,
-}
-
-impl Codec {
-    /// Every codec, in the default order of preference.
-    pub const ALL: [Codec; 4] = [Codec::Opus, Codec::G722, Codec::Pcmu, Codec::Pcma];
-
-    /// The encoding name of its rtpmap (RFC 4855: compared without case).
-    pub const fn name(self) -> &'static str {
-        match self {
-            Codec::Pcmu => "PCMU",
-            Codec::Pcma => "PCMA",
-            Codec::G722 => "G722",
-            Codec::Opus => "opus",
-        }
-    }
-
-    /// RTP clock rate in Hz.
-    pub const fn clock_rate(self) -> u32 {
-        match self {
-            Codec::Pcmu | Codec::Pcma | Codec::G722 => 8_000,
-            Codec::Opus => 48_000,
-        }
-    }
-
-    /// Rate in Hz of the mono audio that goes in and comes out.
-    pub const fn sample_rate(self) -> u32 {
-        match self {
-            Codec::Pcmu | Codec::Pcma => 8_000,
-            Codec::G722 => 16_000,
-            Codec::Opus => 48_000,
-        }
-    }
-
-    /// Static payload type (RFC 3551), if it has one.
-    pub const fn static_payload_type(self) -> Option<u8> {
-        match self {
-            Codec::Pcmu => Some(0),
-            Codec::Pcma => Some(8),
-            Codec::G722 => Some(9),
-            Codec::Opus => None,
-        }
-    }
-}
-
-impl fmt::Display for Codec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A codec name that Sidetone does not know.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown codec \"{0}\"; known are opus, g722, pcmu and pcma")]
-pub struct UnknownCodec(pub String);
-
-impl FromStr for Codec {
-    type Err = UnknownCodec;
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Codec::ALL
-            .into_iter()
-            .find(|codec| codec.name().eq_ignore_ascii_case(name))
-            .ok_or_else(|| UnknownCodec(name.into()))
-    }
-}
 
 /// Direction of a stream, seen from our side (RFC 3264 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -144,32 +74,6 @@ impl Direction {
     }
 }
 
-/// Opus parameters that a receiver asks its sender to respect (RFC 7587 section 6.1).
-///
-/// The default is what the RFC says of a receiver that asked nothing. It asks for no in-band FEC, so a sender that gets
-/// the default does not add any; Sidetone itself always asks for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpusParameters {
-    /// The receiver can use in-band FEC (`useinbandfec=1`).
-    pub fec: bool,
-    /// The receiver prefers DTX (`usedtx=1`).
-    pub dtx: bool,
-    /// Highest audio sampling rate that the receiver plays, Hz, 8000 to 48000 (`maxplaybackrate`).
-    pub max_playback_rate: u32,
-    /// Highest average bit rate that the receiver takes, bit/s, 6000 to 510000 (`maxaveragebitrate`).
-    pub max_average_bitrate: Option<u32>,
-    /// The receiver prefers stereo (`stereo=1`); a mono sender need not care.
-    pub stereo: bool,
-    /// The receiver wants constant bit rate (`cbr=1`).
-    pub cbr: bool,
-}
-
-impl Default for OpusParameters {
-    fn default() -> Self {
-        Self { fec: false, dtx: false, max_playback_rate: 48_000, max_average_bitrate: None, stereo: false, cbr: false }
-    }
-}
-
 /// How we encode what we send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encoding {
@@ -181,6 +85,16 @@ pub struct Encoding {
     pub packet_time: Duration,
     /// What the far end asked of an Opus sender; default for other codecs.
     pub opus: OpusParameters,
+    /// What we want of our Opus encoder, within what the far end asked.
+    pub opus_encoder: OpusSettings,
+}
+
+impl Encoding {
+    /// `codec` as payload type `payload_type` in packets of `packet_time`; of Opus, what nobody asked otherwise.
+    pub fn new(codec: Codec, payload_type: u8, packet_time: Duration) -> Self {
+        let (opus, opus_encoder) = (OpusParameters::default(), OpusSettings::default());
+        Self { codec, payload_type, packet_time, opus, opus_encoder }
+    }
 }
 
 /// Telephone events (RFC 4733).
@@ -316,6 +230,9 @@ pub struct Plan {
     /// Payload types that the far end may send, with their codecs; the first is the one it is expected to use. The
     /// numbers may differ from those that we send with (RFC 3264 section 5.1).
     pub receive: Vec<(u8, Codec)>,
+    /// While nothing is said, only comfort noise is sent (RFC 3389), as this payload type; `None`: silence is sent like
+    /// everything else.
+    pub comfort_noise: Option<u8>,
     /// Telephone events that we may send: digits 0-9, *, # at least.
     pub send_event: Option<TelephoneEvent>,
     /// Telephone events that the far end may send.

@@ -17,7 +17,7 @@ mod vocabulary;
 
 pub use vocabulary::{Component, Config, Counters, Event, Transmit, Unusable};
 
-use super::codec::{self, Encoder};
+use super::codec::Encoder;
 use super::dtmf::{self, Digit};
 use super::jitter::Playout;
 use super::plan::{Codec, Plan};
@@ -44,7 +44,6 @@ const EVENTS: usize = 256;
 #[derive(Debug)]
 pub struct Session {
     plan: Plan,
-    config: Config,
     closed: bool,
     // What we send.
     encoder: Encoder,
@@ -87,7 +86,7 @@ impl Session {
     /// # Errors
     /// [`Unusable`] when a codec of the plan cannot be started, or its keys do not fit.
     pub fn new(now: Instant, plan: Plan, config: Config, mut random: Random) -> Result<Self, Unusable> {
-        let encoder = Encoder::new(&plan.encoding, &config.opus)?;
+        let encoder = Encoder::new(&plan.encoding)?;
         let expected = plan.receive.first().map_or(plan.encoding.codec, |&(_, codec)| codec);
         let keys = Keys::new(plan.srtp.as_ref())?;
         let sender = Sender::new(&mut random);
@@ -95,7 +94,7 @@ impl Session {
             ssrc: sender.ssrc(),
             cname: config.cname.clone(),
             wall: config.wall,
-            bandwidth: bandwidth(&plan, &config),
+            bandwidth: bandwidth(&plan),
         };
         Ok(Self {
             closed: false,
@@ -125,7 +124,6 @@ impl Session {
             sender,
             keys,
             plan,
-            config,
         })
     }
 
@@ -139,7 +137,7 @@ impl Session {
         let encoder = if plan.encoding == old.encoding {
             None
         } else {
-            let mut encoder = Encoder::new(&plan.encoding, &self.config.opus)?;
+            let mut encoder = Encoder::new(&plan.encoding)?;
             encoder.expect_loss(self.expected_loss);
             Some(encoder)
         };
@@ -151,7 +149,7 @@ impl Session {
         self.reception.set_probation(probation(&plan));
         self.rtp_from.signal(plan.remote_rtp);
         self.rtcp_from.signal(plan.remote_rtcp);
-        self.rtcp.set_bandwidth(bandwidth(&plan, &self.config));
+        self.rtcp.set_bandwidth(bandwidth(&plan));
         if plan.direction.receives() != self.plan.direction.receives() {
             // After a hold, nothing that was known of the timing holds.
             self.playout.restart();
@@ -169,7 +167,7 @@ impl Session {
 
     /// Audio per packet that we send: what [`Session::capture`] takes; may change with [`Session::update`].
     pub fn packet_time(&self) -> Duration {
-        codec::packet_time(self.plan.encoding.codec, self.plan.encoding.packet_time)
+        self.plan.encoding.codec.packet_time(self.plan.encoding.packet_time)
     }
 
     /// Is the far end on hold, so that what [`Session::capture`] gets has to be music or silence?
@@ -300,11 +298,14 @@ fn probation(plan: &Plan) -> Probation {
 }
 
 /// What one direction takes with its RTP, UDP and IP headers, bit/s.
-fn bandwidth(plan: &Plan, config: &Config) -> u32 {
+fn bandwidth(plan: &Plan) -> u32 {
     let payload = match plan.encoding.codec {
         Codec::Pcmu | Codec::Pcma | Codec::G722 => 64_000,
-        Codec::Opus => plan.encoding.opus.max_average_bitrate.unwrap_or(u32::MAX).min(config.opus.bitrate),
+        Codec::Opus => {
+            plan.encoding.opus.max_average_bitrate.unwrap_or(u32::MAX).min(plan.encoding.opus_encoder.bitrate)
+        }
+        Codec::L16(rate) => 16 * rate.hertz(),
     };
-    let packet_time = codec::packet_time(plan.encoding.codec, plan.encoding.packet_time);
+    let packet_time = plan.encoding.codec.packet_time(plan.encoding.packet_time);
     payload + (40.0 * 8.0 / packet_time.as_secs_f64()) as u32
 }

@@ -3,7 +3,7 @@
 use sidetone::audio::{Sink, Source};
 use sidetone::driver::Clock;
 use sidetone::driver::media::{CallStart, Event, Finished, Io, MediaDriver, Settings};
-use sidetone::media::plan::{Codec, Direction, Encoding, OpusParameters, Plan, Srtp, TelephoneEvent};
+use sidetone::media::plan::{Codec, Direction, Encoding, Plan, Srtp, TelephoneEvent};
 use sidetone::media::session;
 use sidetone::net::PortPair;
 use sidetone::random::Random;
@@ -124,13 +124,9 @@ pub(crate) fn plan_to(codec: Codec, remote_rtp: SocketAddr, remote_rtcp: SocketA
         remote_rtcp,
         rtcp_mux: false,
         direction: Direction::SendRecv,
-        encoding: Encoding {
-            codec,
-            payload_type,
-            packet_time: Duration::from_millis(20),
-            opus: OpusParameters::default(),
-        },
+        encoding: Encoding::new(codec, payload_type, Duration::from_millis(20)),
         receive: vec![(payload_type, codec)],
+        comfort_noise: None,
         send_event: Some(event),
         receive_events: vec![event],
         hear_tones: false,

@@ -102,12 +102,11 @@ pub fn plan(side: usize, ours: Codec, theirs: Codec, keyed: bool) -> Plan {
         rtcp_mux: false,
         direction: Direction::SendRecv,
         encoding: Encoding {
-            codec: ours,
-            payload_type: payload_type(ours),
-            packet_time: Duration::from_millis(20),
             opus: OpusParameters { fec: true, ..OpusParameters::default() },
+            ..Encoding::new(ours, payload_type(ours), Duration::from_millis(20))
         },
         receive: vec![(payload_type(theirs), theirs)],
+        comfort_noise: None,
         send_event: Some(TelephoneEvent { payload_type: 101, clock_rate: ours.clock_rate() }),
         receive_events: vec![TelephoneEvent { payload_type: 101, clock_rate: theirs.clock_rate() }],
         hear_tones: false,

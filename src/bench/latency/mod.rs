@@ -23,8 +23,8 @@ use crate::bench::marker::{LENGTH, Markers, Search};
 use crate::bench::statistics::{Distribution, quantile};
 use crate::call::record::Record;
 use crate::driver::entropy;
-use crate::media::codec::{Decoder, Encoder, opus};
-use crate::media::plan::{Codec, Encoding, OpusParameters};
+use crate::media::codec::{Decoder, Encoder};
+use crate::media::plan::{Codec, Encoding};
 use crate::phone::{CommandError, Dial, Event, Events, Io, Moment, Phone};
 use crate::random::Random;
 use crate::time::Instant;
@@ -186,8 +186,8 @@ fn result(heard: Heard, record: &Record, network: &[f64]) -> Call {
 /// How much later than it should what was encoded comes out of the decoder, ms: measured with a marker.
 fn look_ahead(codec: Codec, packet_time_ms: f64) -> f64 {
     let packet_time = Duration::from_secs_f64(packet_time_ms / 1_000.0);
-    let encoding = Encoding { codec, payload_type: 0, packet_time, opus: OpusParameters::default() };
-    let encoder = Encoder::new(&encoding, &opus::Settings::default());
+    let encoding = Encoding::new(codec, 0, packet_time);
+    let encoder = Encoder::new(&encoding);
     let (Ok(mut encoder), Ok(mut decoder)) = (encoder, Decoder::new(codec)) else { return 0.0 };
     let rate = codec.sample_rate();
     let markers = Markers::new(rate, 1);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::media::codec::{Decoder, Encoder, opus, samples};
+use crate::media::codec::{Decoder, Encoder, samples};
 use crate::media::plan::{Codec, Encoding, OpusParameters};
 use std::path::Path;
 
@@ -12,8 +12,8 @@ fn silence(rate: u32, ms: u64) -> Vec<i16> {
 /// Encodes and decodes, in packets of 20 ms.
 fn through(codec: Codec, audio: &[i16]) -> Vec<i16> {
     let opus = OpusParameters { fec: true, ..OpusParameters::default() };
-    let encoding = Encoding { codec, payload_type: 0, packet_time: Duration::from_millis(20), opus };
-    let mut encoder = Encoder::new(&encoding, &opus::Settings::default()).unwrap();
+    let encoding = Encoding { opus, ..Encoding::new(codec, 0, Duration::from_millis(20)) };
+    let mut encoder = Encoder::new(&encoding).unwrap();
     let mut decoder = Decoder::new(codec).unwrap();
     let mut heard = Vec::new();
     for packet in audio.chunks_exact(samples(encoding.packet_time, codec.sample_rate())) {

@@ -3,9 +3,9 @@
 use super::chirps::Chirps;
 use super::{Settings, TurnaroundError};
 use crate::driver::Clock;
-use crate::media::codec::{self, Decoder, Encoder, opus};
+use crate::media::codec::{self, Decoder, Encoder};
 use crate::media::packet::{Header, Packet};
-use crate::media::plan::Plan;
+use crate::media::plan::{Encoding, OpusSettings, Plan};
 use crate::media::sequence::{RtpTime, Seq, Ssrc};
 use crate::random::Random;
 use crate::time::Instant;
@@ -72,7 +72,7 @@ pub(super) fn run(
     random: &mut Random,
 ) -> Result<Heard, TurnaroundError> {
     let codec = plan.encoding.codec;
-    let packet_time = codec::packet_time(codec, settings.packet_time);
+    let packet_time = codec.packet_time(settings.packet_time);
     let samples = codec::samples(packet_time, codec.sample_rate());
     let chirps = Chirps { rate: codec.sample_rate(), samples, seed: random.u64() };
     let packets = |time: Duration| (time.as_nanos() / packet_time.as_nanos().max(1)) as usize;
@@ -121,7 +121,8 @@ pub(super) fn run(
 /// Encodes chirp after chirp.
 fn encoder(plan: &Plan) -> Result<impl FnMut(&[i16]) -> Vec<u8>, TurnaroundError> {
     // Of high quality: what is measured is the phone, not this end.
-    let mut encoder = Encoder::new(&plan.encoding, &opus::Settings { bitrate: 64_000, complexity: 5 })?;
+    let opus_encoder = OpusSettings { bitrate: 64_000, complexity: 5, ..plan.encoding.opus_encoder };
+    let mut encoder = Encoder::new(&Encoding { opus_encoder, ..plan.encoding })?;
     Ok(move |audio: &[i16]| {
         let mut payload = Vec::new();
         // An encoder takes what it said it takes.

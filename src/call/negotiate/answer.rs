@@ -16,6 +16,7 @@ struct Fit {
     remote: address::Remote,
     common: Common,
     encoding: Encoding,
+    comfort_noise: Option<u8>,
 }
 
 impl Negotiation {
@@ -66,11 +67,12 @@ impl Negotiation {
         };
         let common = Common::with_offer(&formats, &self.local).ok_or_else(no_codec)?;
         let encoding = common.encoding(session, media, &self.local).ok_or_else(no_codec)?;
-        Ok(Fit { stream, key, rtcp_mux, remote, common, encoding })
+        let comfort_noise = common.comfort_noise(media, &self.local);
+        Ok(Fit { stream, key, rtcp_mux, remote, common, encoding, comfort_noise })
     }
 
     fn take(&mut self, session: &Session, fit: Fit, random: &mut Random) -> (Bytes, Agreement) {
-        let Fit { stream, key, rtcp_mux, remote, common, encoding } = fit;
+        let Fit { stream, key, rtcp_mux, remote, common, encoding, comfort_noise } = fit;
         let before = self.plan().and_then(|plan| plan.srtp.as_ref());
         let (tag, srtp) = match key {
             None => (1, None),
@@ -108,6 +110,7 @@ impl Negotiation {
             rtcp_mux,
             direction,
             encoding,
+            comfort_noise,
             receive: common.receive(),
             send_event: common.send_event(encoding.codec),
             receive_events: common.receive_events(),

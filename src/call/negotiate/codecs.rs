@@ -1,7 +1,7 @@
 //! Codecs, telephone events, payload types and packet times of both ends.
 
-use super::Local;
-use crate::media::plan::{Codec, Encoding, OpusParameters, TelephoneEvent};
+use super::{Local, opus};
+use crate::media::plan::{Codec, Encoding, L16Rate, OpusParameters, TelephoneEvent};
 use crate::sdp::{Format, Media, Session};
 use crate::time::Duration;
 
@@ -11,10 +11,15 @@ pub(super) enum Meaning {
     Audio(Codec),
     /// Telephone events at this clock rate, Hz.
     Event(u32),
+    /// Comfort noise (RFC 3389) at the clock of G.711.
+    ComfortNoise,
 }
 
 /// The clock rates, Hz, of telephone events that go with our codecs.
 const EVENT_RATES: [u32; 2] = [8_000, 48_000];
+
+/// The clock rate of comfort noise, Hz: that of its static payload type (RFC 3389 section 4).
+const NOISE_RATE: u32 = 8_000;
 
 /// Tones 0 to 15 (digits, `*`, `#`, A to D) and 16, the hook flash (RFC 4733 section 3.2).
 const EVENTS: &str = "0-16";
@@ -25,7 +30,10 @@ impl Meaning {
         if let Some(&rate) = EVENT_RATES.iter().find(|&&rate| format.is("telephone-event", rate)) {
             return Some(Meaning::Event(rate));
         }
-        let codec = Codec::ALL.into_iter().find(|codec| format.is(codec.name(), codec.clock_rate()))?;
+        if format.is("CN", NOISE_RATE) {
+            return Some(Meaning::ComfortNoise);
+        }
+        let codec = Codec::KNOWN.into_iter().find(|codec| format.is(codec.name(), codec.clock_rate()))?;
         // "opus/48000" without its two channels is sent by some and cannot mean anything else; stereo G.711 is another
         // format.
         let known = codec == Codec::Opus || format.channels.is_none_or(|channels| channels == 1);
@@ -45,10 +53,11 @@ impl Meaning {
                 let channels = (codec == Codec::Opus).then_some(2);
                 let mut format = Format::new(payload_type, codec.name(), codec.clock_rate(), channels);
                 if codec == Codec::Opus {
-                    format.parameters = write_opus(&local.opus);
+                    format.parameters = opus::write(local);
                 }
                 format
             }
+            Meaning::ComfortNoise => Format::new(payload_type, "CN", NOISE_RATE, None),
         }
     }
 
@@ -58,6 +67,9 @@ impl Meaning {
             Meaning::Audio(Codec::Pcma) => 8,
             Meaning::Audio(Codec::G722) => 9,
             Meaning::Audio(Codec::Opus) => 96,
+            Meaning::Audio(Codec::L16(L16Rate::Hz44100)) => 11,
+            Meaning::Audio(Codec::L16(_)) => 98,
+            Meaning::ComfortNoise => 13,
             Meaning::Event(48_000) => 97,
             // The number that nearly everyone uses, and some expect.
             Meaning::Event(_) => 101,
@@ -119,6 +131,9 @@ pub(super) fn wanted(local: &Local) -> Vec<Codec> {
 pub(super) fn offered(local: &Local) -> Vec<Meaning> {
     let codecs = wanted(local);
     let mut meanings: Vec<Meaning> = codecs.iter().map(|&codec| Meaning::Audio(codec)).collect();
+    if local.comfort_noise && codecs.iter().any(|codec| takes_noise(*codec)) {
+        meanings.push(Meaning::ComfortNoise);
+    }
     if local.telephone_events {
         for codec in codecs {
             let event = Meaning::Event(codec.clock_rate());
@@ -128,6 +143,11 @@ pub(super) fn offered(local: &Local) -> Vec<Meaning> {
         }
     }
     meanings
+}
+
+/// Is silence of this codec said by comfort noise? Others have their own way, or none.
+fn takes_noise(codec: Codec) -> bool {
+    matches!(codec, Codec::Pcmu | Codec::Pcma)
 }
 
 /// A format that both ends know.
@@ -142,7 +162,7 @@ pub(super) struct Shared {
     pub(super) theirs: Format,
 }
 
-/// What both ends know: audio in the order of preference, then telephone events.
+/// What both ends know: audio in the order of preference, then comfort noise and telephone events.
 #[derive(Clone, Debug)]
 pub(super) struct Common {
     pub(super) formats: Vec<Shared>,
@@ -163,13 +183,15 @@ impl Common {
         } else {
             Vec::new()
         };
-        Self::new(audio, events)
+        let noise = local.comfort_noise.then(|| shared(Meaning::ComfortNoise)).flatten();
+        Self::new(audio, noise, events)
     }
 
     /// What of `ours` (the numbers of our offer) the answer `theirs` took, in its order. `None` without a codec.
     pub(super) fn with_answer(theirs: &[Format], ours: &[(Meaning, u8)]) -> Option<Self> {
         let mut audio: Vec<Shared> = Vec::new();
         let mut events: Vec<Shared> = Vec::new();
+        let mut noise = None;
         for format in theirs {
             // An answer that repeats our number and does not say what it means, means what we meant.
             let meaning = if format.name.is_empty() {
@@ -178,16 +200,26 @@ impl Common {
                 Meaning::of(format)
             };
             let Some(&(meaning, receive)) = ours.iter().find(|(known, _)| Some(*known) == meaning) else { continue };
-            let list = if matches!(meaning, Meaning::Audio(_)) { &mut audio } else { &mut events };
-            if list.iter().all(|shared| shared.meaning != meaning) {
-                list.push(Shared { meaning, send: format.payload_type, receive, theirs: format.clone() });
+            let shared = Shared { meaning, send: format.payload_type, receive, theirs: format.clone() };
+            let list = match meaning {
+                Meaning::Audio(_) => &mut audio,
+                Meaning::Event(_) => &mut events,
+                Meaning::ComfortNoise => {
+                    noise = Some(shared);
+                    continue;
+                }
+            };
+            if list.iter().all(|known| known.meaning != meaning) {
+                list.push(shared);
             }
         }
-        Self::new(audio, events)
+        Self::new(audio, noise, events)
     }
 
-    fn new(audio: Vec<Shared>, mut events: Vec<Shared>) -> Option<Self> {
-        let rates: Vec<u32> = audio.iter().filter_map(|shared| shared.codec()).map(Codec::clock_rate).collect();
+    fn new(audio: Vec<Shared>, noise: Option<Shared>, mut events: Vec<Shared>) -> Option<Self> {
+        // There is nothing that it would go with.
+        let noise = noise.filter(|_| audio.iter().filter_map(Shared::codec).any(takes_noise));
+        let rates: Vec<u32> = audio.iter().filter_map(Shared::codec).map(Codec::clock_rate).collect();
         let beside_audio = |shared: &Shared| matches!(shared.meaning, Meaning::Event(rate) if rates.contains(&rate));
         if events.iter().any(beside_audio) {
             events.retain(beside_audio);
@@ -195,7 +227,7 @@ impl Common {
             // RFC 4733 wants the clock rate of the audio, but some send Opus with events at 8000 only: better than none.
             events.truncate(1);
         }
-        let formats: Vec<Shared> = audio.into_iter().chain(events).collect();
+        let formats: Vec<Shared> = audio.into_iter().chain(noise).chain(events).collect();
         formats.first()?.codec()?;
         Some(Self { formats })
     }
@@ -209,7 +241,7 @@ impl Common {
     pub(super) fn receive_events(&self) -> Vec<TelephoneEvent> {
         let events = self.formats.iter().filter_map(|shared| match shared.meaning {
             Meaning::Event(clock_rate) => Some(TelephoneEvent { payload_type: shared.receive, clock_rate }),
-            Meaning::Audio(_) => None,
+            Meaning::Audio(_) | Meaning::ComfortNoise => None,
         });
         events.collect()
     }
@@ -220,7 +252,7 @@ impl Common {
             self.formats.iter().filter(|shared| takes_digits(&shared.theirs)).filter_map(|shared| {
                 match shared.meaning {
                     Meaning::Event(clock_rate) => Some(TelephoneEvent { payload_type: shared.send, clock_rate }),
-                    Meaning::Audio(_) => None,
+                    Meaning::Audio(_) | Meaning::ComfortNoise => None,
                 }
             })
         };
@@ -231,12 +263,27 @@ impl Common {
     pub(super) fn encoding(&self, session: &Session, media: &Media, local: &Local) -> Option<Encoding> {
         let first = self.formats.first()?;
         let codec = first.codec()?;
-        let opus = if codec == Codec::Opus { read_opus(&first.theirs) } else { OpusParameters::default() };
+        let opus = if codec == Codec::Opus { opus::read(&first.theirs) } else { OpusParameters::default() };
         // FreeSWITCH writes ptime and maxptime into the fmtp of opus.
         let milliseconds =
             |name: &str| session.milliseconds_of(media, name).or_else(|| first.theirs.parameter(name)?.parse().ok());
-        let packet_time = packet_time(codec, milliseconds("ptime"), milliseconds("maxptime"), local.packet_time);
-        Some(Encoding { codec, payload_type: first.send, packet_time, opus })
+        let wishes = PacketTimes {
+            wished: milliseconds("ptime"),
+            // A draft of RFC 7587 had it, and browsers write it.
+            least: first.theirs.parameter("minptime").and_then(|least| least.parse().ok()),
+            most: milliseconds("maxptime"),
+        };
+        let packet_time = wishes.choose(codec, local.packet_time);
+        Some(Encoding { opus, opus_encoder: local.opus_encoder, ..Encoding::new(codec, first.send, packet_time) })
+    }
+
+    /// What we send comfort noise as in silence: where both ends want it, the codec has none of its own, and the far end
+    /// does not forbid it (`a=silenceSupp`, RFC 3108 section 5.6.2.1).
+    pub(super) fn comfort_noise(&self, media: &Media, local: &Local) -> Option<u8> {
+        let forbidden = media.value("silenceSupp").is_some_and(|value| value.trim_start().starts_with("off"));
+        let noise = self.formats.iter().find(|shared| shared.meaning == Meaning::ComfortNoise)?;
+        let wanted = local.comfort_noise && !forbidden && self.formats.first()?.codec().is_some_and(takes_noise);
+        wanted.then_some(noise.send)
     }
 }
 
@@ -244,23 +291,29 @@ impl Shared {
     fn codec(&self) -> Option<Codec> {
         match self.meaning {
             Meaning::Audio(codec) => Some(codec),
-            Meaning::Event(_) => None,
+            Meaning::Event(_) | Meaning::ComfortNoise => None,
         }
     }
 }
 
-/// The longest packet not above what is asked for that the codec has: `wished` (`a=ptime`) or our `own`, limited by
-/// `most` (`a=maxptime`). Media is cut in pieces of 10 ms.
-pub(super) fn packet_time(codec: Codec, wished: Option<u32>, most: Option<u32>, own: Duration) -> Duration {
-    let own = u32::try_from(own.as_millis()).unwrap_or(u32::MAX);
-    let asked = wished.unwrap_or(own).min(most.unwrap_or(u32::MAX));
-    let lengths: &[u32] = match codec {
-        Codec::Pcmu | Codec::Pcma | Codec::G722 => &[10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120],
-        // Frame lengths of RFC 6716 section 2.1.4 from 10 ms on.
-        Codec::Opus => &[10, 20, 40, 60],
-    };
-    let fitting = lengths.iter().rev().find(|&&length| length <= asked).unwrap_or(&10);
-    Duration::from_millis(u64::from(*fitting))
+/// What the far end says of packet times, ms.
+#[derive(Clone, Copy, Debug, Default)]
+struct PacketTimes {
+    /// `a=ptime`.
+    wished: Option<u32>,
+    /// `minptime` of Opus.
+    least: Option<u32>,
+    /// `a=maxptime`.
+    most: Option<u32>,
+}
+
+impl PacketTimes {
+    /// The longest packet not above what is asked for that the codec has: what is wished, or our `own`, within the limits.
+    fn choose(self, codec: Codec, own: Duration) -> Duration {
+        let own = u32::try_from(own.as_millis()).unwrap_or(u32::MAX);
+        let asked = self.wished.unwrap_or(own).max(self.least.unwrap_or(0)).min(self.most.unwrap_or(u32::MAX));
+        codec.packet_time(Duration::from_millis(asked.into()))
+    }
 }
 
 /// Does the far end take the digits 0 to 9, `*` and `#`? Without parameters it takes 0-15 (RFC 4733 section 2.4.1).
@@ -273,37 +326,6 @@ fn takes_digits(format: &Format) -> bool {
             matches!((first.trim().parse(), last.trim().parse()), (Ok(first), Ok(last)) if (first..=last).contains(&event))
         })
     })
-}
-
-/// What an Opus receiver asks for, RFC 7587 section 6.1; what it says outside the limits is brought inside.
-fn read_opus(format: &Format) -> OpusParameters {
-    let number = |name: &str| format.parameter(name)?.parse::<u32>().ok();
-    let yes = |name: &str| number(name) == Some(1);
-    OpusParameters {
-        fec: yes("useinbandfec"),
-        dtx: yes("usedtx"),
-        max_playback_rate: number("maxplaybackrate").unwrap_or(48_000).clamp(8_000, 48_000),
-        max_average_bitrate: number("maxaveragebitrate").map(|rate| rate.clamp(6_000, 510_000)),
-        stereo: yes("stereo"),
-        cbr: yes("cbr"),
-    }
-}
-
-/// The parameters that differ from their defaults.
-fn write_opus(opus: &OpusParameters) -> Option<String> {
-    let mut parameters = Vec::new();
-    if opus.max_playback_rate < 48_000 {
-        parameters.push(format!("maxplaybackrate={}", opus.max_playback_rate));
-    }
-    if let Some(rate) = opus.max_average_bitrate {
-        parameters.push(format!("maxaveragebitrate={rate}"));
-    }
-    for (name, set) in [("stereo", opus.stereo), ("cbr", opus.cbr), ("useinbandfec", opus.fec), ("usedtx", opus.dtx)] {
-        if set {
-            parameters.push(format!("{name}=1"));
-        }
-    }
-    (!parameters.is_empty()).then(|| parameters.join(";"))
 }
 
 /// Formats as a sentence names them; the far end's words, so only those that can do no harm.
@@ -338,38 +360,22 @@ mod tests {
             (Codec::Pcma, Some(60), Some(40), 40),
             (Codec::Opus, Some(30), None, 20),
             (Codec::Opus, Some(50), None, 40),
-            (Codec::Opus, Some(120), None, 60),
+            (Codec::Opus, Some(120), None, 120),
+            (Codec::G722, Some(50), None, 50),
+            (Codec::L16(L16Rate::Hz48000), Some(20), None, 10),
             (Codec::Opus, Some(3), Some(3), 10),
         ] {
-            let time = packet_time(codec, wished, most, own);
+            let time = PacketTimes { wished, most, least: None }.choose(codec, own);
             assert_eq!(time, Duration::from_millis(expected), "{codec} {wished:?} {most:?}");
         }
-    }
-
-    #[test]
-    fn opus_parameters_go_both_ways() {
-        let read = |text: &str| {
-            let mut format = Format::new(96, "opus", 48_000, Some(2));
-            format.parameters = Some(text.into());
-            read_opus(&format)
-        };
-        let rfc = OpusParameters::default();
-        assert_eq!(read(""), rfc);
-        assert_eq!(read("minptime=10; useinbandfec=1"), OpusParameters { fec: true, ..rfc });
-        let all = OpusParameters {
-            fec: true,
-            dtx: true,
-            max_playback_rate: 16_000,
-            max_average_bitrate: Some(20_000),
-            stereo: true,
-            cbr: true,
-        };
-        let text = write_opus(&all).unwrap();
-        assert_eq!(text, "maxplaybackrate=16000;maxaveragebitrate=20000;stereo=1;cbr=1;useinbandfec=1;usedtx=1");
-        assert_eq!(read(&text), all);
-        let odd = read("maxplaybackrate=96000;maxaveragebitrate=1;cbr=x;usedtx");
-        assert_eq!(odd, OpusParameters { max_average_bitrate: Some(6_000), ..rfc });
-        assert_eq!(write_opus(&rfc), None);
+        let least = PacketTimes { wished: Some(10), least: Some(40), most: None };
+        assert_eq!(least.choose(Codec::Opus, own), Duration::from_millis(40));
+        let impossible = PacketTimes { most: Some(20), ..least };
+        assert_eq!(
+            impossible.choose(Codec::Opus, own),
+            Duration::from_millis(20),
+            "the receiver's limit is the harder one"
+        );
     }
 
     #[test]

@@ -21,13 +21,14 @@ mod codecs;
 pub mod fuzz;
 mod keys;
 mod offer;
+mod opus;
 mod rejected;
 
 pub use capabilities::capabilities;
 pub use fuzz::fuzz_negotiation;
 pub use rejected::Rejected;
 
-use crate::media::plan::{Codec, Direction, OpusParameters, Plan, SrtpSuite};
+use crate::media::plan::{Codec, Direction, OpusParameters, OpusSettings, Plan, SrtpSuite};
 use crate::random::Random;
 use crate::sdp::{Attribute, Connection, Format, Media, Origin, Session};
 use crate::time::Duration;
@@ -62,6 +63,10 @@ pub struct Local {
     pub rtcp_mux: bool,
     /// What we ask of a far end that sends Opus.
     pub opus: OpusParameters,
+    /// How we send Opus, within what the far end asks.
+    pub opus_encoder: OpusSettings,
+    /// Say nothing but comfort noise (RFC 3389) in silence, where the far end takes that beside G.711?
+    pub comfort_noise: bool,
     /// Say the unspecified address where ours would stand: how old peers are put on hold (RFC 3264 section 8.4).
     pub nowhere: bool,
 }
@@ -81,6 +86,8 @@ impl Local {
             direction: Direction::SendRecv,
             rtcp_mux: true,
             opus: OpusParameters { fec: true, ..OpusParameters::default() },
+            opus_encoder: OpusSettings::default(),
+            comfort_noise: false,
             nowhere: false,
         }
     }
@@ -159,7 +166,7 @@ impl Changed {
             remote: (before.remote_rtp, before.remote_rtcp, before.rtcp_mux)
                 != (after.remote_rtp, after.remote_rtcp, after.rtcp_mux),
             direction: before.direction != after.direction,
-            encoding: before.encoding != after.encoding,
+            encoding: (before.encoding, before.comfort_noise) != (after.encoding, after.comfort_noise),
             receive: before.receive != after.receive,
             events: (before.send_event, &before.receive_events) != (after.send_event, &after.receive_events),
             keys: before.srtp != after.srtp,

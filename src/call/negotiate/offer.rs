@@ -106,6 +106,7 @@ impl Negotiation {
         };
         let common = Common::with_answer(&formats, &offered.payload_types).ok_or_else(no_codec)?;
         let encoding = common.encoding(&session, media, &self.local).ok_or_else(no_codec)?;
+        let comfort_noise = common.comfort_noise(media, &self.local);
         let (tag, srtp) = match keys {
             Some((own, TheirKey { key: remote, mki: remote_mki, .. })) => {
                 (own.tag, Some(Srtp { suite: own.suite, local: own.key, remote, remote_mki }))
@@ -118,6 +119,7 @@ impl Negotiation {
             rtcp_mux,
             direction: address::direction(offered.direction, remote.direction),
             encoding,
+            comfort_noise,
             receive: common.receive(),
             send_event: common.send_event(encoding.codec),
             receive_events: common.receive_events(),

@@ -8,9 +8,10 @@
 
 pub mod g711;
 pub mod g722;
+pub mod l16;
 pub mod opus;
 
-use crate::media::plan::{Codec, Encoding};
+use crate::media::plan::{Codec, Encoding, L16Rate};
 use crate::time::Duration;
 use g711::Law;
 
@@ -43,21 +44,6 @@ pub enum Encoded {
     Nothing,
 }
 
-/// Packet times that `codec` can send, in ms, ascending: 10 to 60 (RFC 3551 section 4.2, RFC 6716 section 2.1.4).
-const fn packet_times(codec: Codec) -> &'static [u64] {
-    match codec {
-        Codec::Pcmu | Codec::Pcma | Codec::G722 => &[10, 20, 30, 40, 50, 60],
-        // Opus frames are 10, 20, 40 or 60 ms long.
-        Codec::Opus => &[10, 20, 40, 60],
-    }
-}
-
-/// The packet time that is sent when `asked` is asked for: the longest one possible that is no longer, at least 10 ms.
-pub fn packet_time(codec: Codec, asked: Duration) -> Duration {
-    let fits = packet_times(codec).iter().map(|&ms| Duration::from_millis(ms)).take_while(|&time| time <= asked);
-    fits.last().unwrap_or(Duration::from_millis(10))
-}
-
 /// Number of samples in `time` at `rate` Hz.
 pub fn samples(time: Duration, rate: u32) -> usize {
     (time.as_nanos() * u128::from(rate) / 1_000_000_000) as usize
@@ -72,6 +58,8 @@ pub enum Encoder {
     G722(Box<g722::Encoder>),
     /// Opus (boxed: its state outweighs everything else).
     Opus(Box<opus::Encoder>),
+    /// L16.
+    L16,
 }
 
 impl Encoder {
@@ -79,12 +67,13 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Unavailable`] when libopus refuses.
-    pub fn new(encoding: &Encoding, settings: &opus::Settings) -> Result<Self, Unavailable> {
+    pub fn new(encoding: &Encoding) -> Result<Self, Unavailable> {
         Ok(match encoding.codec {
             Codec::Pcmu => Encoder::G711(Law::Mu),
             Codec::Pcma => Encoder::G711(Law::A),
             Codec::G722 => Encoder::G722(Box::default()),
-            Codec::Opus => Encoder::Opus(Box::new(opus::Encoder::new(&encoding.opus, settings)?)),
+            Codec::Opus => Encoder::Opus(Box::new(opus::Encoder::new(&encoding.opus, &encoding.opus_encoder)?)),
+            Codec::L16(_) => Encoder::L16,
         })
     }
 
@@ -103,13 +92,17 @@ impl Encoder {
                 Ok(Encoded::Payload)
             }
             Encoder::Opus(opus) => opus.encode(audio, out),
+            Encoder::L16 => {
+                l16::encode_into(audio, out);
+                Ok(Encoded::Payload)
+            }
         }
     }
 
     /// Tells how much of what we send gets lost (0.0 to 1.0), as the far end's RTCP reports it.
     pub fn expect_loss(&mut self, fraction: f64) {
         match self {
-            Encoder::G711(_) | Encoder::G722(_) => {}
+            Encoder::G711(_) | Encoder::G722(_) | Encoder::L16 => {}
             Encoder::Opus(opus) => opus.expect_loss(fraction),
         }
     }
@@ -124,6 +117,8 @@ pub enum Decoder {
     G722(Box<g722::Decoder>),
     /// Opus, with its own concealment.
     Opus(Box<opus::Decoder>),
+    /// L16; concealment is the playout's.
+    L16(L16Rate),
 }
 
 impl Decoder {
@@ -137,6 +132,7 @@ impl Decoder {
             Codec::Pcma => Decoder::G711(Law::A),
             Codec::G722 => Decoder::G722(Box::default()),
             Codec::Opus => Decoder::Opus(Box::new(opus::Decoder::new()?)),
+            Codec::L16(rate) => Decoder::L16(rate),
         })
     }
 
@@ -147,6 +143,7 @@ impl Decoder {
             Decoder::G711(Law::A) => Codec::Pcma,
             Decoder::G722(_) => Codec::G722,
             Decoder::Opus(_) => Codec::Opus,
+            Decoder::L16(rate) => Codec::L16(*rate),
         }
     }
 
@@ -165,6 +162,10 @@ impl Decoder {
                 Ok(())
             }
             Decoder::Opus(opus) => opus.decode(payload, out),
+            Decoder::L16(_) => {
+                l16::decode_into(payload, out);
+                Ok(())
+            }
         }
     }
 
@@ -172,7 +173,7 @@ impl Decoder {
     /// False when it carries none, `out` is then unchanged.
     pub fn recover(&mut self, next: &[u8], samples: usize, out: &mut Vec<i16>) -> bool {
         match self {
-            Decoder::G711(_) | Decoder::G722(_) => false,
+            Decoder::G711(_) | Decoder::G722(_) | Decoder::L16(_) => false,
             Decoder::Opus(opus) => opus.recover(next, samples, out),
         }
     }
@@ -180,7 +181,7 @@ impl Decoder {
     /// Appends `samples` made up for a lost packet; false when the codec cannot, `out` is then unchanged.
     pub fn conceal(&mut self, samples: usize, out: &mut Vec<i16>) -> bool {
         match self {
-            Decoder::G711(_) | Decoder::G722(_) => false,
+            Decoder::G711(_) | Decoder::G722(_) | Decoder::L16(_) => false,
             Decoder::Opus(opus) => opus.conceal(samples, out),
         }
     }
@@ -201,6 +202,9 @@ pub fn length(codec: Codec, payload: &[u8]) -> Option<usize> {
         Codec::Pcmu | Codec::Pcma => Some(payload.len()).filter(|&octets| octets <= LONGEST_ITU),
         Codec::G722 => Some(2 * payload.len()).filter(|&samples| samples <= 2 * LONGEST_ITU),
         Codec::Opus => opus::length(payload),
+        // Half a sample is damage.
+        Codec::L16(rate) => Some(payload.len() / 2)
+            .filter(|&samples| payload.len().is_multiple_of(2) && samples <= rate.hertz() as usize / 5),
     }
 }
 
@@ -209,12 +213,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packet_times_are_rounded_to_what_the_codec_can() {
-        let ms = Duration::from_millis;
-        assert_eq!(packet_time(Codec::Pcmu, ms(30)), ms(30));
-        assert_eq!(packet_time(Codec::Opus, ms(30)), ms(20));
-        assert_eq!(packet_time(Codec::Pcma, ms(5)), ms(10));
-        assert_eq!(packet_time(Codec::Opus, ms(200)), ms(60));
-        assert_eq!(samples(ms(20), 48_000), 960);
+    fn samples_of_a_time() {
+        assert_eq!(samples(Duration::from_millis(20), 48_000), 960);
+        assert_eq!(samples(Duration::from_millis(10), 44_100), 441);
     }
 }

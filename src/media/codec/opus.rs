@@ -4,7 +4,7 @@
 //! stereo mixed down by the decoder.
 
 use super::{Encoded, Unavailable, Undecodable};
-use crate::media::plan::{Codec, OpusParameters};
+use crate::media::plan::{Codec, OpusApplication, OpusParameters, OpusSettings};
 use audiopus::coder;
 use audiopus::{Application, Bandwidth, Bitrate, Channels, MutSignals, SampleRate, packet};
 use std::ops::Range;
@@ -18,28 +18,11 @@ const LARGEST: usize = 1_200;
 /// A payload of this length or less says only that nothing is said (RFC 6716 section 2.1.9; libopus `OPUS_SET_DTX`).
 const DTX_OCTETS: usize = 2;
 
-/// What our own configuration asks of the encoder; the far end's wishes ([`OpusParameters`]) limit it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Average bit rate, bit/s (6000 to 510000).
-    pub bitrate: u32,
-    /// Effort of the encoder: 0 (least) to 10.
-    pub complexity: u8,
-}
-
-impl Default for Settings {
-    /// 32 kbit/s, the upper end of RFC 7587's recommendation for fullband speech (section 3.1.1), and libopus's own
-    /// default effort.
-    fn default() -> Self {
-        Self { bitrate: 32_000, complexity: 9 }
-    }
-}
-
 /// Sends Opus.
 #[derive(Debug)]
 pub struct Encoder {
     inner: coder::Encoder,
-    /// The far end decodes in-band FEC.
+    /// We send in-band FEC, and the far end decodes it.
     fec: bool,
     dtx: bool,
     /// Loss in percent that the encoder was last told of.
@@ -51,25 +34,33 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Unavailable`] when libopus refuses.
-    pub fn new(asked: &OpusParameters, settings: &Settings) -> Result<Self, Unavailable> {
+    pub fn new(asked: &OpusParameters, settings: &OpusSettings) -> Result<Self, Unavailable> {
+        let (fec, dtx) = (asked.fec && settings.fec, asked.dtx || settings.dtx);
+        let application = match settings.application {
+            OpusApplication::Voip => Application::Voip,
+            OpusApplication::Audio => Application::Audio,
+            OpusApplication::LowDelay => Application::LowDelay,
+        };
         let build = || -> audiopus::Result<coder::Encoder> {
-            let mut inner = coder::Encoder::new(SampleRate::Hz48000, Channels::Mono, Application::Voip)?;
+            let mut inner = coder::Encoder::new(SampleRate::Hz48000, Channels::Mono, application)?;
             let bitrate = settings.bitrate.min(asked.max_average_bitrate.unwrap_or(u32::MAX)).clamp(6_000, 510_000);
             inner.set_bitrate(Bitrate::BitsPerSecond(bitrate as i32))?;
-            inner.set_vbr(!asked.cbr)?;
-            inner.set_max_bandwidth(bandwidth(asked.max_playback_rate))?;
+            inner.set_vbr(!(asked.cbr || settings.cbr))?;
+            inner.set_max_bandwidth(bandwidth(asked.max_playback_rate.min(settings.max_rate)))?;
             inner.set_complexity(settings.complexity.min(10))?;
-            inner.set_inband_fec(asked.fec)?;
-            inner.set_dtx(asked.dtx)?;
-            // A phone: speech modes carry the FEC, and noise must not pass for music.
-            inner.set_signal(audiopus::Signal::Voice)?;
+            inner.set_inband_fec(fec)?;
+            inner.set_dtx(dtx)?;
+            if settings.application == OpusApplication::Voip {
+                // A phone: speech modes carry the FEC, and noise must not pass for music.
+                inner.set_signal(audiopus::Signal::Voice)?;
+            }
             Ok(inner)
         };
         let inner = build().map_err(unavailable)?;
-        Ok(Self { inner, fec: asked.fec, dtx: asked.dtx, expected_loss: 0 })
+        Ok(Self { inner, fec, dtx, expected_loss: 0 })
     }
 
-    /// Encodes 10, 20, 40 or 60 ms of 48 kHz mono, appending to `out`.
+    /// Encodes 10, 20, 40, 60, 80, 100 or 120 ms of 48 kHz mono, appending to `out`.
     ///
     /// # Errors
     /// [`Unavailable`] when libopus refuses the length.
@@ -256,7 +247,7 @@ mod tests {
     #[test]
     fn a_packet_survives_the_round_trip() {
         let (mut encoder, mut decoder) =
-            (Encoder::new(&OpusParameters::default(), &Settings::default()).unwrap(), Decoder::new().unwrap());
+            (Encoder::new(&OpusParameters::default(), &OpusSettings::default()).unwrap(), Decoder::new().unwrap());
         let (input, mut heard) = (tone(48_000), Vec::new());
         for frame in input.chunks(960) {
             let mut payload = Vec::new();
@@ -272,7 +263,7 @@ mod tests {
     #[test]
     fn fec_is_sent_when_loss_is_expected_and_recovers_the_packet() {
         let asked = OpusParameters { fec: true, ..OpusParameters::default() };
-        let mut encoder = Encoder::new(&asked, &Settings::default()).unwrap();
+        let mut encoder = Encoder::new(&asked, &OpusSettings::default()).unwrap();
         let mut payloads = Vec::new();
         for (n, frame) in babble(96_000).chunks(960).enumerate() {
             if n == 50 {
@@ -302,7 +293,7 @@ mod tests {
     fn bandwidth_and_bitrate_respect_the_far_end() {
         let narrow =
             OpusParameters { max_playback_rate: 8_000, max_average_bitrate: Some(12_000), ..OpusParameters::default() };
-        let mut encoder = Encoder::new(&narrow, &Settings::default()).unwrap();
+        let mut encoder = Encoder::new(&narrow, &OpusSettings::default()).unwrap();
         let mut octets = 0;
         for frame in babble(48_000).chunks(960) {
             let mut payload = Vec::new();
@@ -317,7 +308,7 @@ mod tests {
     #[test]
     fn silence_is_not_sent_with_dtx() {
         let quiet = OpusParameters { dtx: true, ..OpusParameters::default() };
-        let mut encoder = Encoder::new(&quiet, &Settings::default()).unwrap();
+        let mut encoder = Encoder::new(&quiet, &OpusSettings::default()).unwrap();
         let mut payload = Vec::new();
         let sent = (0..100).filter(|_| encoder.encode(&[0; 960], &mut payload) == Ok(Encoded::Payload)).count();
         assert!(sent < 40, "{sent} of 100 silent packets sent");
@@ -341,7 +332,7 @@ mod tests {
             out.clear();
         }
         // It still works.
-        let mut encoder = Encoder::new(&OpusParameters::default(), &Settings::default()).unwrap();
+        let mut encoder = Encoder::new(&OpusParameters::default(), &OpusSettings::default()).unwrap();
         let mut payload = Vec::new();
         encoder.encode(&tone(960), &mut payload).unwrap();
         assert!(decoder.decode(&payload, &mut out).is_ok() && out.len() == 960);

@@ -79,7 +79,8 @@ impl Impairment {
     pub const fn of(codec: Codec) -> Self {
         let [pcmu, pcma, g722, opus, _] = ALL;
         match codec {
-            Codec::Pcmu => pcmu,
+            // Linear samples lose less than G.711, and are concealed as it is.
+            Codec::Pcmu | Codec::L16(_) => pcmu,
             Codec::Pcma => pcma,
             Codec::G722 => g722,
             Codec::Opus => opus,

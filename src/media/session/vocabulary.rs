@@ -1,6 +1,6 @@
 //! What a session is told and tells.
 
-use crate::media::codec::{Unavailable, opus};
+use crate::media::codec::Unavailable;
 use crate::media::dtmf::{Digit, Way};
 use crate::media::{jitter, rtcp, srtp};
 use crate::time::{Duration, Wall};
@@ -23,8 +23,6 @@ pub struct Config {
     pub cname: String,
     /// Where the NTP timestamps of RTCP come from.
     pub wall: Wall,
-    /// Opus encoder.
-    pub opus: opus::Settings,
     /// Jitter buffer.
     pub jitter: jitter::Config,
     /// How long each DTMF digit sounds; at least 40 ms (ITU-T Q.24), and a whole number of packets.
@@ -40,7 +38,6 @@ impl Default for Config {
         Self {
             cname: "sidetone".into(),
             wall: Wall::new(jiff::Timestamp::UNIX_EPOCH),
-            opus: opus::Settings::default(),
             jitter: jitter::Config::default(),
             digit_time: Duration::from_millis(100),
             digit_gap: Duration::from_millis(50),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::audio::Source;
-use crate::media::plan::{Codec, Direction, Encoding, OpusParameters, Plan};
+use crate::media::plan::{Codec, Direction, Encoding, Plan};
 use crate::net::{PortPair, RtpPorts};
 use crate::random::Random;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,8 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 /// A call over `own` with whoever holds `remote`.
 pub(in crate::driver::media) fn parts(codec: Codec, source: &Source, own: PortPair, remote: &PortPair) -> Parts {
     let payload_type = codec.static_payload_type().unwrap_or(111);
-    let encoding =
-        Encoding { codec, payload_type, packet_time: Duration::from_millis(20), opus: OpusParameters::default() };
+    let encoding = Encoding::new(codec, payload_type, Duration::from_millis(20));
     let plan = Plan {
         remote_rtp: remote.rtp_address,
         remote_rtcp: remote.rtcp_address,
@@ -19,6 +18,7 @@ pub(in crate::driver::media) fn parts(codec: Codec, source: &Source, own: PortPa
         direction: Direction::SendRecv,
         encoding,
         receive: vec![(payload_type, codec)],
+        comfort_noise: None,
         send_event: None,
         receive_events: Vec::new(),
         hear_tones: false,
