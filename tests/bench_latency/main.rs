@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use sidetone::bench::impair::Recipe;
-use sidetone::bench::latency::{FarEnd, Measurement, Plan, measure};
+use sidetone::bench::latency::{FarEnd, Measurement, Plan, Summary, measure};
 use sidetone::call::MediaOptions;
 use sidetone::media::plan::Codec;
 use sidetone::phone::{Dial, Phone};
@@ -40,17 +40,29 @@ async fn known_delays_are_measured_to_a_millisecond() {
         [(Codec::Pcmu, 0.0, 0.0), (Codec::Pcmu, 7.0, 33.0), (Codec::G722, 41.0, 20.0), (Codec::Opus, 90.0, 3.0)]
     {
         let recipes = [format!("delay={there}"), format!("delay={back}")];
-        let measured = call(codec, [&recipes[0], &recipes[1]], plan(2_000, 5, 250)).await.summary();
-        let story = format!("{codec}, {there} ms there, {back} ms back: {measured:?}");
-        assert!(measured.sent >= 12 && measured.found >= measured.sent - 1, "{story}");
-        let (way, home) = (measured.there.unwrap(), measured.back.unwrap());
-        assert!((way.network.p50 - there).abs() <= 1.0, "there: {story}");
-        assert!((home.network.p50 - back).abs() <= 1.0, "back: {story}");
-        // RTCP sees the same network, and the whole is not shorter than its parts.
-        let stages = measured.stages.unwrap();
-        assert!(stages.network.is_none_or(|network| (network - there - back).abs() < 3.0), "{story}");
-        assert!(measured.latency.unwrap().min >= 20.0 + there + back, "{story}");
+        let mut faults = Vec::new();
+        // A machine that was late for once is measured again; what is wrong each time is wrong.
+        while faults.len() < 3 {
+            let measured = call(codec, [&recipes[0], &recipes[1]], plan(2_000, 5, 250)).await.summary();
+            let Some(fault) = fault(&measured, there, back) else { break };
+            faults.push(format!("{codec}, {there} ms there, {back} ms back: {fault} is wrong: {measured:?}"));
+        }
+        assert!(faults.len() < 3, "{faults:#?}");
     }
+}
+
+/// What of it is not as the network was, ms.
+fn fault(measured: &Summary, there: f64, back: f64) -> Option<&'static str> {
+    let (way, home) = (measured.there.as_ref().unwrap(), measured.back.as_ref().unwrap());
+    let (stages, latency) = (measured.stages.as_ref().unwrap(), measured.latency.as_ref().unwrap());
+    let checks = [
+        ("the number of markers", measured.sent >= 12 && measured.found >= measured.sent - 1),
+        ("the way there", (way.network.p50 - there).abs() <= 1.0),
+        ("the way back", (home.network.p50 - back).abs() <= 1.0),
+        ("the round trip by RTCP", stages.network.is_none_or(|network| (network - there - back).abs() < 3.0)),
+        ("the whole, which is shorter than its parts", latency.min >= 20.0 + there + back),
+    ];
+    checks.into_iter().find(|(_, holds)| !holds).map(|(what, _)| what)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
