@@ -23,7 +23,7 @@ mod beside;
 use crate::call::record::Record;
 use crate::call::{self, CallId, MediaOptions};
 use crate::driver::media::{MediaDriver, Settings as MediaSettings};
-use crate::driver::signalling::{Command, Happening, Signalling};
+use crate::driver::signalling::{Bells, Command, Happening, Signalling};
 use crate::driver::{Clock, entropy};
 use crate::engine::{Config, Engine};
 use crate::net::{BindConfig, BindError, Bound, Dns, Now, PortRange, Tls, TlsError, TlsSettings, Transports};
@@ -45,7 +45,7 @@ pub use crate::call::{
     Busy, Change, Conduct, Event as CallEvent, HoldStyle, Moment, Role, Side, Step, Transferred, Transfers,
 };
 pub use crate::driver::media::Io;
-pub use crate::driver::signalling::{Notice, Snapshot};
+pub use crate::driver::signalling::{Notice, Snapshot, Sound, Tones};
 pub use crate::engine::{Aside, Dial, Refused, Registration};
 pub use crate::sip::agent::{Account, AccountId, News, OutsideId, PeerState};
 pub use crate::sip::guard::Counters;
@@ -98,6 +98,8 @@ pub struct Settings {
     /// What becomes of requests from addresses that no account knows; `None`: they are ignored, or served when calls are
     /// taken that no account claims.
     pub guard: Option<guard::Config>,
+    /// What our user hears of calls that are not answered.
+    pub tones: Tones,
     /// What others may ask of us: transfers, second calls, calls that answer themselves.
     pub conduct: Conduct,
     /// The same for calls of an account, where that differs.
@@ -136,6 +138,7 @@ impl Default for Settings {
             take_unclaimed: false,
             trace: trace::Options::default(),
             guard: None,
+            tones: Tones::default(),
             conduct: Conduct::default(),
             account_conduct: BTreeMap::new(),
         }
@@ -187,6 +190,13 @@ pub enum Event {
         kind: Notice,
         /// The sentence.
         text: String,
+    },
+    /// With the sound devices of a call. The call goes on.
+    Sound {
+        /// Whose.
+        call: CallId,
+        /// What.
+        sound: Sound,
     },
     /// This listener was too slow: events are missing. [`Phone::snapshot`] says how everything stands.
     Lagged {
@@ -264,7 +274,9 @@ impl Phone {
         let (events, listener) = broadcast::channel(EVENTS);
         let recorder = Recorder::new(&settings.trace, clock.wall());
         let stun = settings.stun;
-        let signalling = Signalling { engine, clock, transports, inbox, media, media_events, random, recorder, stun };
+        let bells = Bells::new(settings.tones);
+        let signalling =
+            Signalling { engine, clock, transports, inbox, media, media_events, random, recorder, stun, bells };
         let phone = Self { commands, events: events.clone(), store: store.clone(), bound, clock };
         tokio::spawn(signalling.run(received, move |happening| {
             // The name is ours as long as the phone runs.
@@ -456,6 +468,7 @@ impl From<Happening> for Event {
             Happening::Registration(registration) => Event::Registration(registration),
             Happening::Aside(aside) => Event::Aside(aside),
             Happening::Notice { call, kind, text } => Event::Notice { call, kind, text },
+            Happening::Sound { call, sound } => Event::Sound { call, sound },
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::device::{default_input, default_output};
 use super::live::{Ear, Mouth};
+use super::progress::{Country, Progress};
 use super::wav::{self, WavError};
 use std::fmt;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ pub enum Source {
     },
     /// A sine of so many Hz at -12 dBFS.
     Tone(f64),
+    /// A call-progress tone of a country.
+    Progress(Progress, Country),
     /// Silence.
     #[default]
     Silence,
@@ -54,7 +57,7 @@ pub struct Chosen<T> {
 /// A source that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is no audio source; use device, device:NAME, file:PATH, loop:PATH, tone:HZ (1 to 20000), silence or echo"
+    "\"{0}\" is no audio source; use device, device:NAME, file:PATH, loop:PATH, tone:HZ (1 to 20000), progress:TONE or progress:TONE/COUNTRY (such as progress:busy/de), silence or echo"
 )]
 pub struct UnknownSource(pub String);
 
@@ -124,6 +127,13 @@ impl FromStr for Source {
                 Ok(hz) if (1.0..=20_000.0).contains(&hz) => Ok(Source::Tone(hz)),
                 _ => Err(error()),
             },
+            ("progress", Some(tone)) => {
+                let (tone, country) = tone.split_once('/').unwrap_or((tone, "itu"));
+                match (tone.parse(), country.parse()) {
+                    (Ok(tone), Ok(country)) => Ok(Source::Progress(tone, country)),
+                    _ => Err(error()),
+                }
+            }
             ("silence", None) => Ok(Source::Silence),
             ("echo", None) => Ok(Source::Echo),
             _ => Err(error()),
@@ -139,6 +149,7 @@ impl fmt::Display for Source {
             Source::File { path, repeat: false } => write!(f, "file:{}", path.display()),
             Source::File { path, repeat: true } => write!(f, "loop:{}", path.display()),
             Source::Tone(hz) => write!(f, "tone:{hz}"),
+            Source::Progress(tone, country) => write!(f, "progress:{tone}/{country}"),
             Source::Silence => f.write_str("silence"),
             Source::Echo => f.write_str("echo"),
             Source::Live(_) => f.write_str("live"),
@@ -182,6 +193,8 @@ mod tests {
             "loop:x.wav",
             "tone:440",
             "tone:0.5e3",
+            "progress:busy",
+            "progress:ringback/us",
             "silence",
             "echo",
         ] {
@@ -207,6 +220,8 @@ mod tests {
             "tone:20001",
             "tone:NaN",
             "tone:a",
+            "progress:beep",
+            "progress:busy/xx",
             "Silence",
             "echo:1",
             "mic",

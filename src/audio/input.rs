@@ -1,6 +1,7 @@
 //! An opened source.
 
 use super::choice::Source;
+use super::progress::ProgressTone;
 use super::rate::Converter;
 use super::tone::Tone;
 use super::wav::{Played, WavError, WavPlayer};
@@ -24,6 +25,7 @@ pub struct Input {
 enum Kind {
     Silence,
     Tone(Tone),
+    Progress(ProgressTone),
     Wav(WavPlayer, u32),
     Echo,
     Live(Consumer<i16>),
@@ -42,6 +44,7 @@ impl Input {
         let kind = match source {
             Source::Device(_) | Source::Silence => Kind::Silence,
             Source::Tone(hz) => Kind::Tone(Tone::new(*hz, rate)),
+            Source::Progress(tone, country) => Kind::Progress(ProgressTone::new(*tone, *country, rate)),
             Source::File { path, repeat } => Kind::Wav(WavPlayer::open(path, *repeat, rate)?, rate),
             Source::Echo => Kind::Echo,
             Source::Live(mouth) => mouth.open().map_or(Kind::Silence, Kind::Live),
@@ -80,6 +83,7 @@ impl Input {
         }
         match &mut self.kind {
             Kind::Tone(tone) => tone.set_rate(rate),
+            Kind::Progress(tone) => tone.set_rate(rate),
             // Both rates are those of codecs, which can be converted.
             Kind::Wav(_, decoded) => {
                 self.converter = Converter::fixed(*decoded, rate).ok().filter(|_| *decoded != rate)
@@ -117,6 +121,7 @@ impl Input {
         match &mut self.kind {
             Kind::Silence => out.fill(0),
             Kind::Tone(tone) => tone.read(out),
+            Kind::Progress(tone) => tone.read(out),
             Kind::Echo => {
                 let count = heard.len().min(out.len());
                 out[..count].copy_from_slice(&heard[..count]);

@@ -1,4 +1,5 @@
-//! Where a call's audio comes from and goes to: sound devices, WAV files, tones, silence, echo and recordings.
+//! Where a call's audio comes from and goes to: sound devices, WAV files, tones, silence, echo and recordings; and the
+//! tones that tell how a call stands.
 //!
 //! ```text
 //!  Source ─▶ Input ──▶ media worker ──▶ network        file:  a thread decodes ─▶ ring ─▶ Input
@@ -12,19 +13,28 @@
 
 mod choice;
 mod device;
+mod gain;
 mod input;
 mod live;
+mod progress;
 mod rate;
 mod recorder;
+mod ringer;
 mod tone;
 mod wav;
 
 pub use choice::{Chosen, Sink, Source, UnknownSink, UnknownSource};
-pub(crate) use device::{Change, Device, Wanted, Way};
-pub use device::{DeviceInfo, DevicesError, devices};
+pub use device::{
+    Adjust, DeviceCounters, DeviceInfo, DeviceOptions, DevicesError, Levels, NoDevice, VoiceOptions, Way,
+};
+pub(crate) use device::{Change, Device, Wanted};
+pub use device::{check as check_device, devices};
+pub use gain::{BadGain, Gain, Level};
 pub use input::Input;
 pub(crate) use live::Listener;
 pub use live::{Ear, Hearing, Mouth, Tick, Voice};
+pub use progress::{Country, Progress, UnknownCountry, UnknownProgress};
 pub use rate::RateError;
 pub use recorder::{Finishing, Recorder, RecorderError, Recording};
+pub(crate) use ringer::Ringer;
 pub use wav::WavError;

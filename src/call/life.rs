@@ -243,6 +243,9 @@ impl Call {
                 self.tell(desk, Moment::Quality);
             }
             MediaEvent::Dtmf { digit, duration, way } => self.heard_digit(desk, digit, duration, way),
+            MediaEvent::Devices(counted) => {
+                self.record.metadata.insert("sound_devices".into(), counted.into());
+            }
             MediaEvent::Finished { report, recording, counters } => {
                 self.discarded = Discarded::of(&counters);
                 self.media = Media::Closed;

@@ -102,6 +102,8 @@ pub enum MediaEvent {
         /// How it came.
         way: Way,
     },
+    /// What went wrong with the sound devices of the call that is about to end, by what it was: for the record.
+    Devices(serde_json::Map<String, serde_json::Value>),
     /// Media ended.
     Finished {
         /// The quality of the whole call.

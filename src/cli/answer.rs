@@ -6,7 +6,7 @@ use super::console::Console;
 use super::report::Reporter;
 use super::signals::Stop;
 use super::{Exit, environment, fail, register};
-use crate::audio::Source;
+use crate::audio::{DeviceOptions, Source};
 use crate::call::record::{CallDirection, Record};
 use crate::call::{CallId, MediaOptions};
 use crate::config::{self, ConfigError};
@@ -93,7 +93,7 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
                 Event::Call(event) => reporter.call(&event),
                 Event::Registration(registration) => reporter.registration(&registration),
                 Event::Aside(aside) => reporter.aside(&aside),
-                Event::Notice { .. } | Event::Lagged { .. } => {}
+                Event::Notice { .. } | Event::Sound { .. } | Event::Lagged { .. } => {}
             },
             ended = &mut ending => {
                 if let Err(unwritten) = ended {
@@ -109,7 +109,7 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
             Event::Call(event) => reporter.call(&event),
             Event::Registration(registration) => reporter.registration(&registration),
             Event::Aside(aside) => reporter.aside(&aside),
-            Event::Notice { .. } | Event::Lagged { .. } => {}
+            Event::Notice { .. } | Event::Sound { .. } | Event::Lagged { .. } => {}
         }
     }
     exit
@@ -130,8 +130,10 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
     };
     let (media, music) = (profile.media.clone(), profile.music.clone());
     let (early_media, policy, dtmf) = (media.early_media, profile.conduct, profile.account.dtmf);
+    let sound = DeviceOptions { levels: verb.media.sound.levels(), ..profile.sound };
     let mut flags = verb.callers.over(&verb.account.trust);
     flags.extend(verb.trace.over());
+    flags.extend(verb.media.sound.over());
     let process = verb.account.process(&environment, flags)?;
     let mut settings = process.settings(&[profile], db);
     // Who takes calls without a registrar is found at the port that everybody tries.
@@ -158,7 +160,8 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
         duration: config::seconds("--duration", verb.duration)?,
         until_source_ends: verb.duration.is_none() && matches!(source, Source::File { repeat: false, .. }),
     };
-    let io = Io { source, sink, record: None, music };
+    config::named_devices(&source, &sink)?;
+    let io = Io { source, sink, record: None, music, sound };
     Ok(Wish { settings, io, register, conduct, sentences })
 }
 
@@ -212,6 +215,7 @@ async fn take_calls(
                     Notice::Trouble => eprintln!("sidetone: {text}"),
                     _ => {}
                 },
+                Some(Event::Sound { call, sound }) => reporter.sound(call, &sound),
                 Some(Event::Registration(registration)) => reporter.registration(&registration),
                 Some(Event::Aside(aside)) => reporter.aside(&aside),
                 Some(Event::Lagged { missed }) => {

@@ -150,10 +150,11 @@ pub(super) struct CallArguments {
     /// Further header field of the INVITE, such as "X-Customer: 7"; may be repeated
     #[arg(long, value_name = "NAME: VALUE")]
     pub(super) header: Vec<String>,
-    /// What is sent: device, device:NAME, file:PATH, loop:PATH, tone:HZ, silence or echo
+    /// What is sent: device, device:NAME (or a part, or its number), file:PATH, loop:PATH, tone:HZ, progress:TONE[/COUNTRY],
+    /// silence or echo
     #[arg(long, value_name = "SOURCE")]
     pub(super) source: Option<Source>,
-    /// Where what is heard goes: device, device:NAME or null
+    /// Where what is heard goes: device, device:NAME (or a part, or its number) or null
     #[arg(long, value_name = "SINK")]
     pub(super) sink: Option<Sink>,
     /// Records to this WAV file: ours left, theirs right
@@ -193,10 +194,11 @@ pub(super) struct AnswerArguments {
     /// Takes calls to the bound address (port 5060 when --bind names none) from anyone
     #[arg(long)]
     pub(super) no_register: bool,
-    /// What is sent: device, device:NAME, file:PATH, loop:PATH, tone:HZ, silence or echo
+    /// What is sent: device, device:NAME (or a part, or its number), file:PATH, loop:PATH, tone:HZ, progress:TONE[/COUNTRY],
+    /// silence or echo
     #[arg(long, value_name = "SOURCE")]
     pub(super) source: Option<Source>,
-    /// Where what is heard goes: device, device:NAME or null
+    /// Where what is heard goes: device, device:NAME (or a part, or its number) or null
     #[arg(long, value_name = "SINK")]
     pub(super) sink: Option<Sink>,
     /// Records each call to a WAV file in this directory

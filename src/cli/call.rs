@@ -6,7 +6,7 @@ use super::console::Console;
 use super::report::Reporter;
 use super::signals::Stop;
 use super::{Exit, environment, fail, register};
-use crate::audio::Source;
+use crate::audio::{DeviceOptions, Source};
 use crate::call::CallId;
 use crate::call::record::Record;
 use crate::config::{self, ConfigError};
@@ -96,7 +96,10 @@ fn wish(verb: &CallArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError> 
         None => verb.account.profile_or_local(&verb.media, &environment)?,
     };
     let (media, music) = (profile.media.clone(), profile.music.clone());
-    let process = verb.account.process(&environment, verb.trace.over())?;
+    let sound = DeviceOptions { levels: verb.media.sound.levels(), ..profile.sound };
+    let mut flags = verb.trace.over();
+    flags.extend(verb.media.sound.over());
+    let process = verb.account.process(&environment, flags)?;
     let mut settings = process.settings(&[profile], db);
     settings.trace = process.recorder(settings.database.as_deref())?;
     settings.media = media.clone();
@@ -109,7 +112,8 @@ fn wish(verb: &CallArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError> 
     }
     let source = verb.source.clone().map(config::source).transpose()?;
     let (source, sink, sentences) = config::audio(source, verb.sink.clone());
-    let io = Io { source, sink, record: verb.record.clone(), music };
+    config::named_devices(&source, &sink)?;
+    let io = Io { source, sink, record: verb.record.clone(), music, sound };
     let anonymous = verb.anonymous.then(|| identity::ANONYMOUS.to_owned());
     let from_number = anonymous.or_else(|| verb.from_number.as_deref().map(config::dialled));
     let headers = verb.header.iter().map(|text| config::header(text)).collect::<Result<_, _>>()?;
@@ -170,9 +174,10 @@ pub(super) async fn conduct(
                         let _ = phone.hangup(call).await;
                     }
                     Notice::Trouble => eprintln!("sidetone: {text}"),
-                    Notice::Device | Notice::Moved => reporter.say(&text),
+                    Notice::Moved => reporter.say(&text),
                     Notice::SourceEnded | Notice::DtmfSent => {}
                 },
+                Event::Sound { call, sound } => reporter.sound(call, &sound),
                 Event::Registration(registration) => reporter.registration(&registration),
                 Event::Aside(aside) => reporter.aside(&aside),
                 Event::Lagged { missed } => {

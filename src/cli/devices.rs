@@ -17,23 +17,29 @@ pub(super) fn run(reporter: &Reporter) -> Exit {
             "no sound devices; use --source file, tone, silence or echo, and --sink null",
         );
     }
-    for device in devices {
+    let any = !devices.is_empty();
+    for (number, device) in (1..).zip(devices) {
         let rates = |rates: Option<(u32, u32)>| match rates {
             Some((low, high)) if low == high => format!("{low} Hz"),
             Some((low, high)) => format!("{low}-{high} Hz"),
             None => "-".to_owned(),
         };
+        let mark = |default: bool| if default { "*" } else { "" };
         let text = format!(
-            "{} {}  ({})  in {}  out {}",
-            if device.default { "*" } else { " " },
+            "{number:>3}  {}  ({})  in {}{}  out {}{}",
             device.id,
             device.name,
             rates(device.input),
+            mark(device.default_input),
             rates(device.output),
+            mark(device.default_output),
         );
-        let fields = json!({"id": device.id, "name": device.name, "input": device.input, "output": device.output,
-            "default": device.default});
+        let fields = json!({"number": number, "id": device.id, "name": device.name, "input": device.input,
+            "output": device.output, "default_input": device.default_input, "default_output": device.default_output});
         reporter.event("device", fields, &text);
+    }
+    if !reporter.is_json() && any {
+        reporter.say("(* is what `device` alone stands for; --source and --sink take device:ID, device:NUMBER or a part of a name)");
     }
     Exit::Ok
 }

@@ -1,10 +1,12 @@
 //! What a command prints: text for humans, with a live line on a terminal, or one JSON object per line.
 
 use super::transfer;
+use crate::audio::{Level, Way};
+use crate::call::CallId;
 use crate::call::record::{CallDirection, Record};
 use crate::driver::Clock;
 use crate::media::quality::Report as Quality;
-use crate::phone::{CallEvent, Failure, Moment, Registration, RegistrationState, Side};
+use crate::phone::{CallEvent, Failure, Moment, Registration, RegistrationState, Side, Sound};
 use serde_json::{Map, Value, json};
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +19,8 @@ pub(super) struct Reporter {
     live: bool,
     clock: Clock,
     line: Arc<Mutex<LastLine>>,
+    /// How the call stood at its last second.
+    shown: Arc<Mutex<String>>,
 }
 
 /// What stands in the last line of the screen.
@@ -37,7 +41,7 @@ impl Reporter {
     /// JSON lines if `json`, else text.
     pub(super) fn new(json: bool) -> Self {
         let live = !json && std::io::stdout().is_terminal();
-        Self { quiet: false, json, live, clock: Clock::new(), line: Arc::default() }
+        Self { quiet: false, json, live, clock: Clock::new(), line: Arc::default(), shown: Arc::default() }
     }
 
     /// One that prints nothing.
@@ -181,6 +185,35 @@ impl Reporter {
         }
     }
 
+    /// Something happened with the sound devices of a call.
+    pub(super) fn sound(&self, call: CallId, sound: &Sound) {
+        let way = |way: &Way| if *way == Way::In { "input" } else { "output" };
+        match sound {
+            Sound::Opened { way: which, name } => {
+                let fields = json!({"call": call.0, "way": way(which), "name": name});
+                let what = if *which == Way::In { "microphone" } else { "loudspeaker" };
+                self.event("device.opened", fields, &format!("the {what} is {name}"));
+            }
+            Sound::Lost { way: which, why } => {
+                self.event("device.lost", json!({"call": call.0, "way": way(which), "reason": why}), why);
+            }
+            Sound::Levels(levels) if self.json => {
+                let level = |level: Option<Level>| {
+                    let tenth = |value: f64| (value * 10.0).round() / 10.0;
+                    level.map(|level| json!({"rms_dbfs": tenth(level.rms), "peak_dbfs": tenth(level.peak)}))
+                };
+                let fields = json!({"call": call.0, "input": level(levels.input), "output": level(levels.output)});
+                self.event("device.levels", fields, "");
+            }
+            Sound::Levels(levels) => {
+                let level = |level: Option<Level>| level.map_or("-".into(), |level| format!("{:.0}", level.rms));
+                let text = format!("  mic {} dB  ear {} dB", level(levels.input), level(levels.output));
+                let call = self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                self.live(&format!("{call}{text}"));
+            }
+        }
+    }
+
     /// Something happened in a call.
     pub(super) fn call(&self, event: &CallEvent) {
         let record = &*event.record;
@@ -251,7 +284,9 @@ impl Reporter {
                 if self.json {
                     self.event("call.quality", basic(json!({"quality": record.quality})), "");
                 } else {
-                    self.live(&live_line(record, &self.clock));
+                    let line = live_line(record, &self.clock);
+                    self.live(&line);
+                    *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = line;
                 }
             }
             Moment::Ended => self.event("call.ended", json!({"call": record}), &ended(record)),

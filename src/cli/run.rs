@@ -115,7 +115,7 @@ fn line(profile: Profile, sentences: &mut Vec<String>) -> Result<Line, ConfigErr
             let source = profile.source.clone().map(config::source).transpose()?;
             let (source, sink, said) = config::audio(source, profile.sink.clone());
             sentences.extend(said);
-            Io { source, sink, record: None, music: profile.music.clone() }
+            Io { source, sink, record: None, music: profile.music.clone(), sound: profile.sound }
         }
         OnCall::Ring | OnCall::Reject(_) => Io::default(),
     };
@@ -125,7 +125,7 @@ fn line(profile: Profile, sentences: &mut Vec<String>) -> Result<Line, ConfigErr
 /// What calls are connected to that are made or answered by hand.
 fn typed_io(line: &Line) -> Io {
     let (source, sink, _) = config::audio(line.profile.source.clone(), line.profile.sink.clone());
-    Io { source, sink, record: None, music: line.profile.music.clone() }
+    Io { source, sink, record: None, music: line.profile.music.clone(), sound: line.profile.sound }
 }
 
 /// Deals with calls by the policies of their accounts until the user wants an end.
@@ -205,6 +205,7 @@ fn tell(reporter: &Reporter, event: &Event) {
         Event::Registration(registration) => reporter.registration(registration),
         Event::Notice { kind: Notice::Trouble, text, .. } => eprintln!("sidetone: {text}"),
         Event::Notice { .. } => {}
+        Event::Sound { call, sound } => reporter.sound(*call, sound),
         Event::Aside(aside) => reporter.aside(aside),
         Event::Lagged { missed } => eprintln!("sidetone: {missed} events were missed"),
     }

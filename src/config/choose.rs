@@ -128,7 +128,7 @@ impl AccountFlags {
             ("digest", "--digest", self.trust.digest.clone().map(Value::from)),
             ("sources", "--allow", list(&self.trust.allow)),
         ];
-        for (key, flag, value) in more.into_iter().chain(media.policy.settings()) {
+        for (key, flag, value) in more.into_iter().chain(media.policy.settings()).chain(media.sound.settings()) {
             add(draft, place.clone(), key, flag, value)?;
         }
         Ok(())

@@ -12,6 +12,9 @@ pub enum ConfigError {
     /// Several at once, each on a line of its own.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Several(Vec<ConfigError>),
+    /// A sound device that is not there.
+    #[error(transparent)]
+    Device(#[from] crate::audio::NoDevice),
     /// A value that means nothing where it stands.
     #[error("{what}: {why}")]
     Value {

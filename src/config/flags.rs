@@ -1,6 +1,7 @@
 //! The flags of accounts and media.
 
 use super::policy::PolicyFlags;
+use super::sound::SoundFlags;
 use super::trust::TrustFlags;
 use std::path::PathBuf;
 
@@ -104,4 +105,7 @@ pub struct MediaFlags {
     /// How they behave.
     #[command(flatten)]
     pub policy: PolicyFlags,
+    /// How they use sound devices.
+    #[command(flatten)]
+    pub sound: SoundFlags,
 }

@@ -23,6 +23,7 @@ mod recorder;
 pub mod schema;
 mod secret;
 mod show;
+mod sound;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -38,6 +39,7 @@ pub use process::Process;
 pub use profile::{OnCall, Profile};
 pub use recorder::TraceFlags;
 pub use show::Shown;
+pub use sound::{SoundFlags, named_devices};
 pub use trust::{CallerFlags, TrustFlags};
 pub use twins::distinct;
 pub use value::{audio, dialled, digits, header, min_mos, recordings, reject, seconds, source, target};

@@ -3,11 +3,12 @@
 use super::layer::Place;
 use super::reader::Reader;
 use super::recorder::Recording;
+use super::sound;
 use super::trust::Guarding;
 use super::value::address;
 use super::{ConfigError, Environment, Profile, layer::Setting};
 use crate::net::{BindConfig, PortRange, TlsSettings, stun};
-use crate::phone::{AccountId, Settings};
+use crate::phone::{AccountId, Settings, Tones};
 use crate::sip::guard;
 use crate::store;
 use crate::trace;
@@ -35,6 +36,7 @@ pub struct Process {
     take_unclaimed: bool,
     guarding: Guarding,
     recording: Recording,
+    tones: Tones,
 }
 
 impl Process {
@@ -70,6 +72,7 @@ impl Process {
             take_unclaimed: reader.noted(reader.flag("take_unclaimed")).unwrap_or(false),
             guarding: Guarding::read(reader),
             recording: Recording::read(reader),
+            tones: sound::tones(reader),
         })
     }
 
@@ -109,6 +112,7 @@ impl Process {
             media_workers: self.media_workers,
             database: Some(self.database(database)),
             take_unclaimed: self.take_unclaimed,
+            tones: self.tones.clone(),
             guard: Some(self.guard(self.take_unclaimed)),
             ..Settings::default()
         }

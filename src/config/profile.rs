@@ -3,10 +3,11 @@
 use super::layer::{Layers, Origin, Place, Setting};
 use super::policy;
 use super::reader::Reader;
+use super::sound;
 use super::trust::{algorithm, networks};
 use super::value::{address, header};
 use super::{ConfigError, Environment, PASSWORD, file};
-use crate::audio::{Sink, Source};
+use crate::audio::{DeviceOptions, Sink, Source};
 use crate::call::MediaOptions;
 use crate::carrier::{PRESETS, preset};
 use crate::media::plan::{Codec, OpusWish, SrtpSuite};
@@ -49,6 +50,8 @@ pub struct Profile {
     pub source: Option<Source>,
     /// Where what is heard goes.
     pub sink: Option<Sink>,
+    /// How its calls use sound devices.
+    pub sound: DeviceOptions,
     /// Directory for recordings.
     pub record: Option<PathBuf>,
 }
@@ -193,6 +196,7 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, environment: &Environment) -
         on_call: on_call(reader),
         source: reader.noted(reader.parse("source")),
         sink: reader.noted(reader.parse("sink")),
+        sound: sound::devices(reader),
         record: reader.noted(reader.path("record")),
     })
 }

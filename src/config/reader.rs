@@ -152,6 +152,11 @@ impl<'a> Reader<'a> {
         time.map(Some).ok_or_else(fail)
     }
 
+    /// A loudness, dB, that is not looked at further.
+    pub(super) fn decibels(&self, key: &'static str) -> Result<Option<f64>, ConfigError> {
+        self.number(key, "-6")
+    }
+
     fn number(&self, key: &'static str, example: &str) -> Result<Option<f64>, ConfigError> {
         let number = match self.setting(key) {
             None => return Ok(None),

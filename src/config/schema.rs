@@ -1,6 +1,7 @@
 //! What can be written in a configuration file: the keys, their forms and what they mean. `sidetone config schema` prints
 //! it; the names of the keys are taken from here and nowhere else.
 
+use crate::audio::Country;
 use crate::call::{Busy, HoldStyle, Transfers};
 use crate::media::plan::{Codec, SrtpSuite};
 use crate::sip::agent::{DtmfWay, Reliable, SessionTimerMode};
@@ -76,6 +77,11 @@ pub struct Phone {
     pub hep: Option<String>,
     /// Our capture agent id towards the collector, 1 when absent.
     pub hep_id: Option<u32>,
+    /// Whose tones tell how a call stands: itu, or a code such as de.
+    #[schemars(extend("enum" = Country::all().map(Country::code).collect::<Vec<_>>()))]
+    pub country: Option<String>,
+    /// The device that rings when somebody calls: default, or what --sink device:NAME takes; none when absent.
+    pub ring_device: Option<String>,
     /// The collector's password; better as ${env:NAME} or ${file:PATH} than in clear.
     pub hep_key: Option<String>,
 }
@@ -228,6 +234,21 @@ pub struct Account {
     pub source: Option<String>,
     /// Where what is heard goes, as in --sink.
     pub sink: Option<String>,
+    /// How much louder the microphone is sent, dB.
+    #[schemars(range(min = -60.0, max = 30.0))]
+    pub input_gain: Option<f64>,
+    /// How much louder the far end is played, dB.
+    #[schemars(range(min = -60.0, max = 30.0))]
+    pub output_gain: Option<f64>,
+    /// How loud our user hears the own voice on the loudspeaker, dB; not at all when absent.
+    #[schemars(range(min = -60.0, max = 30.0))]
+    pub side_tone: Option<f64>,
+    /// What the loudspeaker plays is taken out of what the microphone hears.
+    pub echo_cancellation: Option<bool>,
+    /// Steady noise in the microphone is turned down.
+    pub noise_suppression: Option<bool>,
+    /// Speech is brought to the same level, however far the speaker is.
+    pub automatic_gain: Option<bool>,
     /// Directory for a recording of each call.
     pub record: Option<String>,
 }

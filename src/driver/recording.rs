@@ -62,7 +62,12 @@ pub(super) fn media(event: &Event) -> Option<Note> {
         Event::Trouble { trouble, .. } => Note::new("trouble", trouble.to_string(), Value::Null),
         Event::Failed { reason, .. } => Note::new("failed", reason.to_string(), Value::Null),
         Event::Finished(finished) => stopped(finished),
-        Event::SourceEnded { .. } | Event::Quality { .. } | Event::DeviceOpened { .. } => return None,
+        Event::DeviceOpened { input, output, .. } => {
+            let way = if input.is_some() { "microphone" } else { "loudspeaker" };
+            let name = input.as_ref().or(output.as_ref()).cloned().unwrap_or_default();
+            Note::new("device", format!("the {way} is {name}"), json!({"way": way, "name": name}))
+        }
+        Event::SourceEnded { .. } | Event::Quality { .. } | Event::Levels { .. } => return None,
     })
 }
 

@@ -7,15 +7,18 @@
 //!  timer ────────▶ └───────────┘
 //! ```
 
+mod bells;
 mod obey;
 mod publicity;
+mod sound;
 
 use super::clock::Clock;
 use super::kept_out::KeptOut;
 use super::media::{self, CallStart, Event as MediaNews, Io, MediaDriver, WorkerLoad};
 use super::network::{self, Eye, Resolved};
-pub use super::notice::Notice;
+pub use super::notice::{Notice, Sound};
 use super::recording;
+use crate::audio::Adjust;
 use crate::call::record::Record;
 use crate::call::{self, CallId, Change, MediaEvent, MediaOrder};
 use crate::engine::{Aside, Dial, Engine, Output, Refused, Registration};
@@ -32,6 +35,7 @@ use crate::sip::uri::Uri;
 use crate::sip::wire::StreamItem;
 use crate::time::{Duration, Instant};
 use crate::trace::{Note, Recorder};
+pub use bells::{Bells, Tones};
 use publicity::Publicity;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -69,6 +73,8 @@ pub enum Command {
     Dtmf(CallId, String, Reply<()>),
     /// Send silence, or the voice again.
     Mute(CallId, bool, Reply<()>),
+    /// Turn something at the sound devices of a call.
+    Adjust(CallId, Adjust, Reply<()>),
     /// Send the far end to somebody else.
     Transfer(CallId, Uri, Reply<()>),
     /// Join the far ends of two calls.
@@ -120,6 +126,13 @@ pub enum Happening {
         /// The sentence.
         text: String,
     },
+    /// With the sound devices of a call. The call goes on.
+    Sound {
+        /// Whose.
+        call: CallId,
+        /// What.
+        sound: Sound,
+    },
 }
 
 /// What the signalling task owns.
@@ -143,6 +156,8 @@ pub struct Signalling {
     pub stun: Option<(String, u16)>,
     /// The flight recorder.
     pub recorder: Recorder,
+    /// What is heard of calls that are not answered.
+    pub bells: Bells,
 }
 
 struct Turn<F> {
@@ -258,7 +273,8 @@ impl<F: FnMut(Happening)> Turn<F> {
         let gone = |registration: Registration| {
             matches!(registration.state, registration::State::Unregistered | registration::State::Failed { .. })
         };
-        now >= farewell.until || (engine.is_settled() && engine.registrations().all(gone))
+        let quiet = engine.is_settled() && engine.registrations().all(gone) && !self.signalling.bells.is_telling();
+        now >= farewell.until || quiet
     }
 
     /// Does everything that the engine wants done.
@@ -288,6 +304,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                 Output::Call(event) => {
                     let now = self.now();
                     self.signalling.recorder.call(now, &event);
+                    self.ring(&event);
                     if event.moment == call::Moment::Ended {
                         self.audio.remove(&event.call);
                         self.playing.remove(&event.call);
@@ -397,6 +414,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                     }
                     recording.path
                 });
+                self.count_devices(call, &worker.devices);
                 let (report, counters) = (Box::new(report), Box::new(media));
                 self.bring(call, MediaEvent::Finished { report, recording, counters });
             }
@@ -404,11 +422,9 @@ impl<F: FnMut(Happening)> Turn<F> {
                 let text = error.map_or_else(|| "the source came to its end".to_owned(), |error| error.to_string());
                 self.notice(call, Notice::SourceEnded, text);
             }
-            MediaNews::Trouble { trouble, .. } => self.notice(call, Notice::Trouble, trouble.to_string()),
-            MediaNews::DeviceOpened { input, output, .. } => {
-                let name = |device: Option<String>| device.unwrap_or_else(|| "none".into());
-                self.notice(call, Notice::Device, format!("microphone {}, loudspeaker {}", name(input), name(output)));
-            }
+            MediaNews::Trouble { trouble, .. } => self.handle_trouble(call, trouble),
+            MediaNews::DeviceOpened { input, output, .. } => self.device_opened(call, input, output),
+            MediaNews::Levels { levels, .. } => self.sound(call, Sound::Levels(levels)),
             MediaNews::DtmfSent { digit, .. } => self.notice(call, Notice::DtmfSent, digit.to_string()),
             MediaNews::FirstPacket { .. } => tracing::debug!(%call, "first RTP packet"),
             MediaNews::RemoteLearned { component, address, .. } => {

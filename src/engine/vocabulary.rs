@@ -121,6 +121,9 @@ pub enum Refused {
     /// The number cannot be called as it is written.
     #[error(transparent)]
     Number(#[from] NotE164),
+    /// The call uses no sound device.
+    #[error("{0} has no sound device; give --source device or --sink device")]
+    NoDevice(CallId),
     /// The call is over, or never was.
     #[error("there is no {0}; it has ended or never was")]
     NoCall(CallId),

@@ -1,6 +1,7 @@
 //! Commands beside the making and ending of calls: transfers, muting, texts, mailboxes, watched peers.
 
 use super::{AccountId, CallId, CommandError, OutsideId, Phone};
+use crate::audio::Adjust;
 use crate::driver::signalling::Command;
 use crate::sip::uri::Uri;
 use crate::time::Duration;
@@ -13,6 +14,15 @@ impl Phone {
     /// When the call is not answered, or the phone has ended.
     pub async fn mute(&self, call: CallId, muted: bool) -> Result<(), CommandError> {
         self.ask(|reply| Command::Mute(call, muted, reply)).await
+    }
+
+    /// Turns something at the sound devices of a call: how loud the microphone is sent, the far end played, the own voice
+    /// heard.
+    ///
+    /// # Errors
+    /// When the call is not answered or has no sound device, or the phone has ended.
+    pub async fn adjust(&self, call: CallId, adjust: Adjust) -> Result<(), CommandError> {
+        self.ask(|reply| Command::Adjust(call, adjust, reply)).await
     }
 
     /// Sends the far end of a call to `target` (RFC 3515). [`Moment::Transfer`](super::Moment::Transfer) tells how it goes;

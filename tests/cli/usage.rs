@@ -90,7 +90,7 @@ fn devices_are_listed_or_said_to_be_absent() {
     for event in json.objects() {
         assert!(event["at"].is_string());
         match event["event"].as_str().unwrap() {
-            "device" => assert!(event["id"].is_string() && event["default"].is_boolean()),
+            "device" => assert!(event["id"].is_string() && event["default_output"].is_boolean()),
             other => assert_eq!(other, "devices.none"),
         }
     }

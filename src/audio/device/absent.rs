@@ -1,6 +1,6 @@
 //! A build without sound devices.
 
-use super::{DeviceInfo, DevicesError, Report, Wanted, Way};
+use super::{DeviceInfo, DevicesError, Loudness, NoDevice, Report, VoiceOptions, Wanted, Way};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 const REASON: &str = "this program was built without the feature `device`";
@@ -13,6 +13,14 @@ pub fn devices() -> Result<Vec<DeviceInfo>, DevicesError> {
     Err(DevicesError(REASON.into()))
 }
 
+/// Is there a device that `name` means for `way`: none in this build.
+///
+/// # Errors
+/// Always: it was built without the feature `device`.
+pub fn check(way: Way, _name: &str) -> Result<(), NoDevice> {
+    Err(NoDevice { way, why: REASON.into() })
+}
+
 pub(crate) fn default_input() -> Result<String, String> {
     Err(REASON.into())
 }
@@ -21,7 +29,7 @@ pub(crate) fn default_output() -> Result<String, String> {
     Err(REASON.into())
 }
 
-pub(super) fn open(wanted: Wanted, _rate: u32) -> (Receiver<Report>, Sender<()>) {
+pub(super) fn open(wanted: Wanted, _: Loudness, _: VoiceOptions, _rate: u32) -> (Receiver<Report>, Sender<()>) {
     let (reports, inbox) = channel();
     let ways = [(wanted.input, Way::In), (wanted.output, Way::Out)];
     for (_, way) in ways.into_iter().filter(|(wanted, _)| wanted.is_some()) {

@@ -13,23 +13,24 @@ pub(crate) struct Capture {
     device_rate: u32,
     call_rate: u32,
     ring: Consumer<i16>,
-    glitches: Count,
+    overruns: Count,
     converter: Converter,
     discarded: u64,
+    starved: u64,
 }
 
 impl Capture {
-    /// Of the device `name`, whose callback feeds `ring` at `device_rate` Hz and counts in `glitches`.
+    /// Of the device `name`, whose callback feeds `ring` at `device_rate` Hz and counts what did not fit.
     #[cfg_attr(not(feature = "device"), allow(dead_code))]
     pub(super) fn new(
         name: String,
         device_rate: u32,
         call_rate: u32,
         ring: Consumer<i16>,
-        glitches: Count,
+        overruns: Count,
     ) -> Result<Self, RateError> {
         let converter = Converter::fixed(device_rate, call_rate)?;
-        Ok(Self { name, device_rate, call_rate, ring, glitches, converter, discarded: 0 })
+        Ok(Self { name, device_rate, call_rate, ring, overruns, converter, discarded: 0, starved: 0 })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -65,10 +66,17 @@ impl Capture {
     pub(super) fn read(&mut self, out: &mut [i16]) {
         let count = self.converter.pop(out);
         out[count..].fill(0);
+        self.starved += u64::from(count < out.len());
     }
 
-    pub(super) fn glitches(&self) -> u64 {
-        self.glitches.read() + self.discarded
+    /// Times that more was recorded than taken.
+    pub(super) fn overruns(&self) -> u64 {
+        self.overruns.read() + self.discarded
+    }
+
+    /// Packets that it had too little for.
+    pub(super) fn underruns(&self) -> u64 {
+        self.starved
     }
 }
 
@@ -94,7 +102,7 @@ mod tests {
         capture.set_rate(48_000);
         callback.push_entire_slice(&[1_000; 480]).unwrap();
         assert_eq!(capture.ready(), 480);
-        assert_eq!(capture.glitches(), 0);
+        assert_eq!(capture.overruns(), 0);
     }
 
     #[test]
@@ -103,6 +111,6 @@ mod tests {
         let mut capture = Capture::new("mic".into(), 48_000, 48_000, ring, Count::default()).unwrap();
         callback.push_entire_slice(&vec![0; 40_000]).unwrap();
         assert_eq!(capture.ready(), 9_600);
-        assert_eq!(capture.glitches(), 1);
+        assert_eq!(capture.overruns(), 1);
     }
 }

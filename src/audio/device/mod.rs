@@ -1,10 +1,16 @@
 //! Sound devices: a microphone and a loudspeaker behind rings.
 //!
 //! ```text
-//!   callback ─▶ ring ─▶ Capture  ─▶ resampler ─▶ worker       a thread opens the streams, watches them and closes them
-//!   callback ◀─ ring ◀─ Playback ◀─ resampler ◀─ worker       the callbacks only move samples
+//!   callback ─▶ ring ─[▶ voice ─▶ ring]─▶ Capture  ─▶ resampler ─▶ gain, meter ─▶ worker
+//!      │ side tone        ▲ what was played                                               a thread opens the streams,
+//!      ▼                  │                                                               watches them, closes them
+//!   callback ◀──────────── ring ◀──────── Playback ◀─ resampler ◀─ gain, meter ◀─ worker
 //! ```
+//!
+//! The callbacks only move samples. What is done to the voice (echo, noise, level) is done on a thread of its own.
 
+#[cfg(feature = "device")]
+mod bus;
 #[cfg(feature = "device")]
 mod callback;
 mod capture;
@@ -13,15 +19,28 @@ mod card;
 #[cfg(not(feature = "device"))]
 #[path = "absent.rs"]
 mod card;
+#[cfg(feature = "device")]
+mod choose;
+#[cfg(feature = "device")]
+mod fade;
+#[cfg(feature = "device")]
+mod line;
+mod options;
 mod playback;
+#[cfg(feature = "device")]
+mod side_tone;
+#[cfg(feature = "voice")]
+mod voice;
 
-pub use card::devices;
+pub use card::{check, devices};
 pub(crate) use card::{default_input, default_output};
+pub use options::{Adjust, DeviceCounters, DeviceOptions, Levels, VoiceOptions};
 
+use super::gain::Strip;
 use capture::Capture;
 use playback::Playback;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 
 /// A sound device of this machine.
@@ -35,8 +54,10 @@ pub struct DeviceInfo {
     pub input: Option<(u32, u32)>,
     /// Rates that it plays at, Hz, lowest and highest; `None` if it does not play.
     pub output: Option<(u32, u32)>,
-    /// Is it what `device` alone stands for?
-    pub default: bool,
+    /// Is it the microphone that `device` alone stands for?
+    pub default_input: bool,
+    /// Is it the loudspeaker that `device` alone stands for?
+    pub default_output: bool,
 }
 
 /// Sound devices that cannot be listed.
@@ -44,9 +65,19 @@ pub struct DeviceInfo {
 #[error("the sound devices cannot be listed: {0}; the sources file, tone, silence and echo work without one")]
 pub struct DevicesError(pub String);
 
+/// A sound device that is not there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no sound device to {}: {why}", match .way { Way::In => "record from", Way::Out => "play on" })]
+pub struct NoDevice {
+    /// What it was wanted for.
+    pub way: Way,
+    /// What there is instead.
+    pub why: String,
+}
+
 /// Which way the sound goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub enum Way {
     /// From the microphone.
     In,
     /// To the loudspeaker.
@@ -60,6 +91,8 @@ pub(crate) enum Report {
     Captures(Capture),
     /// The loudspeaker is open.
     Plays(Playback),
+    /// The system moved the stream to another device.
+    Moved(Way),
     /// A device could not be opened, or went away.
     Lost(Way, String),
 }
@@ -67,7 +100,7 @@ pub(crate) enum Report {
 /// What became of the devices.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A device is open, under this name.
+    /// A device is open, under this name, or the system moved its stream to another.
     Opened(Way, String),
     /// A device could not be opened, or went away.
     Lost(Way, String),
@@ -88,14 +121,34 @@ pub(crate) struct Device {
     capture: Option<Capture>,
     playback: Option<Playback>,
     rate: u32,
-    glitches: u64,
+    /// Of the streams that are closed.
+    counted: DeviceCounters,
+    input: Strip,
+    output: Strip,
+    side: Loudness,
+    levels: bool,
+    packet: Vec<i16>,
 }
 
 impl Device {
     /// Has the wanted devices opened for a call at `rate` Hz; never waits, [`Device::poll`] tells what became of it.
-    pub(crate) fn open(wanted: Wanted, rate: u32) -> Self {
-        let (reports, _alive) = card::open(wanted, rate);
-        Self { reports, _alive, capture: None, playback: None, rate, glitches: 0 }
+    pub(crate) fn open(wanted: Wanted, options: &DeviceOptions, rate: u32) -> Self {
+        let side = Loudness::default();
+        side.set(options.side_tone.map_or(0.0, super::Gain::factor));
+        let (reports, _alive) = card::open(wanted, side.clone(), options.voice, rate);
+        Self {
+            reports,
+            _alive,
+            capture: None,
+            playback: None,
+            rate,
+            counted: DeviceCounters::default(),
+            input: Strip::new(options.input_gain),
+            output: Strip::new(options.output_gain),
+            side,
+            levels: options.levels,
+            packet: Vec::new(),
+        }
     }
 
     /// What changed since the last time.
@@ -106,7 +159,10 @@ impl Device {
                 let name = capture.name().to_owned();
                 match self.capture.replace(capture) {
                     None => Some(Change::Opened(Way::In, name)),
-                    Some(old) => self.replaced(old.glitches()),
+                    Some(old) => {
+                        self.count_capture(&old);
+                        self.reopened(Way::In, old.name() == name, name)
+                    }
                 }
             }
             Report::Plays(mut playback) => {
@@ -114,24 +170,59 @@ impl Device {
                 let name = playback.name().to_owned();
                 match self.playback.replace(playback) {
                     None => Some(Change::Opened(Way::Out, name)),
-                    Some(old) => self.replaced(old.glitches()),
+                    Some(old) => {
+                        self.count_playback(&old);
+                        self.reopened(Way::Out, old.name() == name, name)
+                    }
                 }
             }
-            Report::Lost(way, reason) => {
-                let old = match way {
-                    Way::In => self.capture.take().map(|old| old.glitches()),
-                    Way::Out => self.playback.take().map(|old| old.glitches()),
+            Report::Moved(way) => {
+                let name = match way {
+                    Way::In => self.capture.as_ref().map(Capture::name),
+                    Way::Out => self.playback.as_ref().map(Playback::name),
                 };
-                self.glitches += old.unwrap_or_default();
+                Some(Change::Opened(way, name.unwrap_or_default().to_owned()))
+            }
+            Report::Lost(way, reason) => {
+                match way {
+                    Way::In => self.capture.take().into_iter().for_each(|old| self.count_capture(&old)),
+                    Way::Out => self.playback.take().into_iter().for_each(|old| self.count_playback(&old)),
+                }
+                self.counted.lost += 1;
                 Some(Change::Lost(way, reason))
             }
         }
     }
 
-    /// A stream that failed was built anew at once, which is no news but a glitch.
-    fn replaced(&mut self, glitches: u64) -> Option<Change> {
-        self.glitches += glitches + 1;
-        self.poll()
+    /// A stream that failed was built anew at once: no news but a gap, unless on another device.
+    fn reopened(&mut self, way: Way, same: bool, name: String) -> Option<Change> {
+        self.counted.reopened += 1;
+        if same { self.poll() } else { Some(Change::Opened(way, name)) }
+    }
+
+    fn count_capture(&mut self, old: &Capture) {
+        self.counted.input_overruns += old.overruns();
+        self.counted.input_underruns += old.underruns();
+    }
+
+    fn count_playback(&mut self, old: &Playback) {
+        self.counted.output_overruns += old.overruns();
+        self.counted.output_underruns += old.underruns();
+    }
+
+    /// Turns something while the call runs.
+    pub(crate) fn adjust(&mut self, adjust: Adjust) {
+        match adjust {
+            Adjust::InputGain(gain) => self.input.turn(gain),
+            Adjust::OutputGain(gain) => self.output.turn(gain),
+            Adjust::SideTone(gain) => self.side.set(gain.map_or(0.0, super::Gain::factor)),
+        }
+    }
+
+    /// How loud it was since the last time; `None` if nobody wants to know, or nothing was heard or said.
+    pub(crate) fn levels(&mut self) -> Option<Levels> {
+        let levels = Levels { input: self.input.level(), output: self.output.level() };
+        (self.levels && levels != Levels::default()).then_some(levels)
     }
 
     /// The call goes on at `rate` Hz.
@@ -158,7 +249,10 @@ impl Device {
     /// Fills `out` from the microphone; what it does not have is silence.
     pub(crate) fn read(&mut self, out: &mut [i16]) {
         match &mut self.capture {
-            Some(capture) => capture.read(out),
+            Some(capture) => {
+                capture.read(out);
+                self.input.pass(out);
+            }
             None => out.fill(0),
         }
     }
@@ -166,15 +260,45 @@ impl Device {
     /// Plays one packet.
     pub(crate) fn play(&mut self, samples: &[i16]) {
         if let Some(playback) = &mut self.playback {
-            playback.play(samples);
+            self.packet.clear();
+            self.packet.extend_from_slice(samples);
+            self.output.pass(&mut self.packet);
+            playback.play(&self.packet);
         }
     }
 
-    /// Times that a device ran dry or over.
-    pub(crate) fn glitches(&self) -> u64 {
-        self.glitches
-            + self.capture.as_ref().map_or(0, Capture::glitches)
-            + self.playback.as_ref().map_or(0, Playback::glitches)
+    /// Does the loudspeaker want more now? `None` without one.
+    pub(crate) fn is_hungry(&self) -> Option<bool> {
+        self.playback.as_ref().map(Playback::is_hungry)
+    }
+
+    /// What went wrong so far.
+    pub(crate) fn counters(&self) -> DeviceCounters {
+        let mut counted = self.counted;
+        if let Some(capture) = &self.capture {
+            counted.input_overruns += capture.overruns();
+            counted.input_underruns += capture.underruns();
+        }
+        if let Some(playback) = &self.playback {
+            counted.output_overruns += playback.overruns();
+            counted.output_underruns += playback.underruns();
+        }
+        counted
+    }
+}
+
+/// How loud the side tone is, set while it plays. A factor; 0 is none.
+#[derive(Clone, Default)]
+pub(crate) struct Loudness(Arc<AtomicU32>);
+
+impl Loudness {
+    pub(crate) fn set(&self, factor: f32) {
+        self.0.store(factor.to_bits(), Ordering::Relaxed);
+    }
+
+    #[cfg_attr(not(feature = "device"), allow(dead_code))]
+    pub(crate) fn factor(&self) -> f32 {
+        f32::from_bits(self.0.load(Ordering::Relaxed))
     }
 }
 

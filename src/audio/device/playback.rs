@@ -19,6 +19,9 @@ const SURPLUS_MILLIS: usize = 40;
 /// So far above the margin nothing more is put in: the device has not started yet, or the worker catches up.
 const FULL_MILLIS: usize = 80;
 
+/// A tone is kept so far above the margin: whoever plays it looks after it every few milliseconds.
+const HUNGRY_MILLIS: usize = 20;
+
 /// The margin is to be reached again in so many seconds by trimming.
 const SECONDS_TO_CORRECT: f64 = 4.0;
 
@@ -36,7 +39,7 @@ pub(crate) struct Playback {
     call_rate: u32,
     ring: Producer<i16>,
     capacity: usize,
-    glitches: Count,
+    underruns: Count,
     converter: Converter,
     /// Device samples.
     margin: usize,
@@ -55,14 +58,14 @@ pub(crate) struct Playback {
 }
 
 impl Playback {
-    /// Of the device `name`, whose callback empties `ring` at `device_rate` Hz and counts in `glitches`.
+    /// Of the device `name`, whose callback empties `ring` at `device_rate` Hz and counts its dry runs.
     #[cfg_attr(not(feature = "device"), allow(dead_code))]
     pub(super) fn new(
         name: String,
         device_rate: u32,
         call_rate: u32,
         ring: Producer<i16>,
-        glitches: Count,
+        underruns: Count,
     ) -> Result<Self, RateError> {
         let capacity = ring.slots();
         let converter = Converter::adjustable(call_rate, device_rate)?;
@@ -72,7 +75,7 @@ impl Playback {
             call_rate,
             ring,
             capacity,
-            glitches,
+            underruns,
             converter,
             margin: device_rate as usize * FIRST_MARGIN_MILLIS / 1_000,
             lowest: usize::MAX,
@@ -114,7 +117,7 @@ impl Playback {
         }
         self.lowest = self.lowest.min(fill);
         self.window += samples.len();
-        let dry = self.glitches.read();
+        let dry = self.underruns.read();
         if dry > self.answered {
             // It clicked already: one rest now is better than a click per packet until trimming has helped.
             self.answered = dry;
@@ -135,8 +138,19 @@ impl Playback {
         self.left = self.fill();
     }
 
-    pub(super) fn glitches(&self) -> u64 {
-        self.glitches.read() + self.overruns
+    /// Times that the device had nothing to play.
+    pub(super) fn underruns(&self) -> u64 {
+        self.underruns.read()
+    }
+
+    /// Times that more was there to play than the device took.
+    pub(super) fn overruns(&self) -> u64 {
+        self.overruns
+    }
+
+    /// Does it want more now? What a tone without a clock of its own is paced by.
+    pub(super) fn is_hungry(&self) -> bool {
+        self.fill() < self.margin + self.millis(HUNGRY_MILLIS)
     }
 
     /// Device samples that the callback has not taken yet.
@@ -230,11 +244,11 @@ mod tests {
                 playback.play(&[0; 160]);
                 highest = highest.max(playback.fill());
                 if packet == 50 * 60 {
-                    after_a_minute = playback.glitches();
+                    after_a_minute = playback.underruns() + playback.overruns();
                     highest = 0;
                 }
             }
-            assert_eq!(playback.glitches(), after_a_minute, "{ppm} ppm");
+            assert_eq!((playback.underruns() + playback.overruns()), after_a_minute, "{ppm} ppm");
             assert!(after_a_minute <= 3, "{ppm} ppm: {after_a_minute} glitches at the start");
             // Margin, packet, one piece, and what the trim may be off.
             assert!(highest < 8 * 50, "{ppm} ppm: up to {} ms in the ring", highest / 8);
@@ -248,18 +262,18 @@ mod tests {
             speaker.run_until(packet * PACKET);
             playback.play(&[0; 160]);
         }
-        let before = (playback.glitches(), playback.margin);
+        let before = ((playback.underruns() + playback.overruns()), playback.margin);
         // The worker is away for 200 ms.
         speaker.run_until(110 * PACKET);
         playback.play(&[0; 160]);
-        assert!(playback.glitches() > before.0);
+        assert!((playback.underruns() + playback.overruns()) > before.0);
         assert_eq!(playback.margin, before.1 + 40);
-        let dry = playback.glitches();
+        let dry = playback.underruns() + playback.overruns();
         for packet in 111..1_000 {
             speaker.run_until(packet * PACKET);
             playback.play(&[0; 160]);
         }
-        assert_eq!(playback.glitches(), dry);
+        assert_eq!((playback.underruns() + playback.overruns()), dry);
     }
 
     #[test]
@@ -270,7 +284,7 @@ mod tests {
             speaker.next = packet * PACKET + 1;
         }
         assert!(playback.fill() <= 8 * 120, "{} ms wait", playback.fill() / 8);
-        assert_eq!(playback.glitches(), 0);
+        assert_eq!((playback.underruns() + playback.overruns()), 0);
         for packet in 50..200 {
             speaker.run_until(packet * PACKET);
             playback.play(&[0; 160]);

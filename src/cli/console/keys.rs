@@ -5,7 +5,7 @@
 //!                        └─ Asking (t, d, j, c, :) ─ letters, backspace ─▶ prompt ─ Enter ─▶ a command
 //! ```
 
-use super::line::{self, Line, Which};
+use super::line::{self, Line, Turn, Which};
 
 /// A typed argument is cut here; no address is longer.
 const LONGEST: usize = 1_024;
@@ -17,11 +17,17 @@ const ERASE_LINE: u8 = 21;
 const ESCAPE: u8 = 27;
 const BACKSPACE: [u8; 2] = [8, 127];
 
+/// What one key turns a knob by, dB.
+const STEP: f64 = 3.0;
+
 /// What the keys do, for humans.
 pub(super) const HELP: &str = "\
 keys (each acts at once):
   h        puts the far end on hold, or takes it off again
   m        sends silence, or the voice again
+  + -      plays the far end louder, softer
+  > <      sends the microphone louder, softer
+  s        plays the own voice on the loudspeaker too, or no longer
   0-9 * #  sends a digit
   t        sends the far end to somebody else, who is asked for
   j        joins the far ends of the call and of another, whose number is asked for
@@ -36,7 +42,7 @@ keys (each acts at once):
 ";
 
 /// What a key leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Pressed {
     /// Nothing.
     Nothing,
@@ -99,6 +105,11 @@ impl Keys {
         let line = match key {
             'h' => Line::TurnHold,
             'm' => Line::TurnMute,
+            's' => Line::TurnSideTone,
+            '+' | '=' => Line::Volume(Turn::By(STEP)),
+            '-' => Line::Volume(Turn::By(-STEP)),
+            '>' => Line::Gain(Turn::By(STEP)),
+            '<' => Line::Gain(Turn::By(-STEP)),
             'q' => Line::HangupOrQuit,
             'a' => Line::Answer(Which::Current),
             'r' => Line::Reject(486),

@@ -1,5 +1,6 @@
 //! What one line of the console says.
 
+use crate::audio::Gain;
 use crate::media::plan::{Codec, UnknownCodec};
 use std::net::IpAddr;
 
@@ -14,6 +15,9 @@ commands (baresip's key in parentheses; CALL is a number of `calls`, the marked 
   resume [CALL]        (X) takes it off hold
   mute [CALL]          (m) sends silence
   unmute [CALL]        (M) sends the voice again
+  volume DB                plays the far end so much louder: 6 or =-6; +3 and -3 go on from there
+  gain DB                  sends the microphone so much louder, in the same words
+  sidetone DB|off          plays the own voice on the loudspeaker
   dtmf DIGITS              sends digits; a line of digits alone does the same
   codec CODEC[,CODEC]  (c) goes on with these codecs
   address IP               takes the sound at another address of this machine
@@ -28,7 +32,7 @@ commands (baresip's key in parentheses; CALL is a number of `calls`, the marked 
 ";
 
 /// One command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Line {
     Dial(String),
     Answer(Which),
@@ -37,6 +41,9 @@ pub(super) enum Line {
     Hold(Which),
     Resume(Which),
     Mute(bool, Which),
+    Volume(Turn),
+    Gain(Turn),
+    SideTone(Option<Gain>),
     Dtmf(String),
     Codec(Vec<Codec>),
     Address(IpAddr),
@@ -51,6 +58,7 @@ pub(super) enum Line {
     // Of keys only.
     TurnHold,
     TurnMute,
+    TurnSideTone,
     HangupOrQuit,
     Keys,
 }
@@ -64,8 +72,15 @@ pub(super) enum Which {
     Number(u64),
 }
 
+/// How a knob is turned, dB.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Turn {
+    To(Gain),
+    By(f64),
+}
+
 /// The words, with baresip's keys.
-const WORDS: [(&str, &str); 19] = [
+const WORDS: [(&str, &str); 22] = [
     ("dial", "d"),
     ("answer", "a"),
     ("reject", ""),
@@ -74,6 +89,9 @@ const WORDS: [(&str, &str); 19] = [
     ("resume", "X"),
     ("mute", "m"),
     ("unmute", "M"),
+    ("volume", ""),
+    ("gain", ""),
+    ("sidetone", ""),
     ("dtmf", ""),
     ("codec", "c"),
     ("address", ""),
@@ -128,6 +146,12 @@ pub(super) fn parse(text: &str) -> Result<Line, String> {
         "resume" => Line::Resume(which()?),
         "mute" => Line::Mute(true, which()?),
         "unmute" => Line::Mute(false, which()?),
+        "volume" => Line::Volume(turn(&need("decibels: volume -6, or +3 for more")?)?),
+        "gain" => Line::Gain(turn(&need("decibels: gain -6, or +3 for more")?)?),
+        "sidetone" => Line::SideTone(match need("decibels or off: sidetone -20")?.as_str() {
+            "off" => None,
+            db => Some(db.parse::<Gain>().map_err(|error| error.to_string())?),
+        }),
         "dtmf" => Line::Dtmf(need("digits: dtmf 123#")?),
         "codec" => {
             let words = need("codecs: codec pcma")?;
@@ -160,6 +184,16 @@ pub(super) fn parse(text: &str) -> Result<Line, String> {
     })
 }
 
+/// `+3` and `-3` go on from where it is, `=-3` and plain numbers say where it shall be.
+fn turn(text: &str) -> Result<Turn, String> {
+    let gain = |text: &str| text.parse::<Gain>().map_err(|error| error.to_string());
+    match text.strip_prefix('=') {
+        Some(text) => Ok(Turn::To(gain(text)?)),
+        None if text.starts_with(['+', '-']) => Ok(Turn::By(gain(text)?.db())),
+        None => Ok(Turn::To(gain(text)?)),
+    }
+}
+
 fn unknown(word: &str) -> String {
     let lower = word.to_ascii_lowercase();
     let like = |name: &str| {
@@ -186,6 +220,10 @@ mod tests {
             ("RESUME 2", Line::Resume(Which::Number(2))),
             ("mute", Line::Mute(true, Which::Current)),
             ("M", Line::Mute(false, Which::Current)),
+            ("volume +3", Line::Volume(Turn::By(3.0))),
+            ("volume =-6", Line::Volume(Turn::To(Gain::from_db(-6.0).unwrap()))),
+            ("gain 0", Line::Gain(Turn::To(Gain::default()))),
+            ("sidetone off", Line::SideTone(None)),
             ("dtmf 12#", Line::Dtmf("12#".into())),
             ("0*9", Line::Dtmf("0*9".into())),
             ("/transfer  sip:carol@example.com", Line::Transfer("sip:carol@example.com".into())),
@@ -221,6 +259,8 @@ mod tests {
             ("hang", "`hangup`"),
             ("att 2", "`attended`"),
             ("zzzz", "`help` lists all"),
+            ("volume loud", "decibels"),
+            ("sidetone 99", "-60 to 30"),
             ("hold two", "`calls` lists them"),
             ("reject 200", "400 to 699"),
             ("transfer", "sip:carol@example.com"),

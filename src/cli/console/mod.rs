@@ -10,19 +10,23 @@ mod line;
 mod terminal;
 
 use super::report::Reporter;
+use crate::audio::{Adjust, DeviceOptions, Gain};
 use crate::call::CallId;
 use crate::call::record::{CallDirection, Record};
 use crate::config;
 use crate::phone::{Account, Change, CommandError, Dial, Io, Phone};
 use clap::Args;
 use keys::{Keys, Pressed};
-use line::{Line, Which};
+use line::{Line, Turn, Which};
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, Read};
 use std::sync::Arc;
 use terminal::Unbuffered;
 use tokio::sync::{Notify, mpsc};
+
+/// What the key for it plays the side tone at, dB.
+const USUAL_SIDE_TONE: f64 = -20.0;
 
 /// Lines that may wait for the one before them.
 const WAITING: usize = 64;
@@ -53,6 +57,8 @@ struct Memory {
     /// The call that commands without a number mean.
     focus: Option<CallId>,
     muted: HashSet<CallId>,
+    /// How the sound devices of a call are used, where that was changed.
+    sounds: HashMap<CallId, DeviceOptions>,
 }
 
 /// An open console; a terminal is as it was when this is dropped.
@@ -122,7 +128,8 @@ impl Console {
         let said = |error: CommandError| error.to_string();
         let calls = self.phone.snapshot().await.map_err(said)?.calls;
         memory.muted.retain(|muted| calls.iter().any(|(id, _)| id == muted));
-        let Memory { focus, muted: silent } = memory;
+        memory.sounds.retain(|whose, _| calls.iter().any(|(id, _)| id == whose));
+        let Memory { focus, muted: silent, sounds } = memory;
         if focus.is_none_or(|focus| !calls.iter().any(|(id, _)| *id == focus)) {
             *focus = newest(&calls);
         }
@@ -145,13 +152,18 @@ impl Console {
                 if current.filter(held).is_some() { Line::Resume(Which::Current) } else { Line::Hold(Which::Current) }
             }
             Line::TurnMute => Line::Mute(focus.is_none_or(|focus| !silent.contains(&focus)), Which::Current),
+            Line::TurnSideTone => {
+                let sound = focus.and_then(|focus| sounds.get(&focus)).unwrap_or(&self.io.sound);
+                let usual = Gain::from_db(USUAL_SIDE_TONE).unwrap_or_default();
+                Line::SideTone(if sound.side_tone.is_some() { None } else { Some(usual) })
+            }
             Line::HangupOrQuit if calls.is_empty() => Line::Quit,
             Line::HangupOrQuit => Line::Hangup(Which::Current),
             line => line,
         };
         match line {
             // Both are another command by now.
-            Line::TurnHold | Line::TurnMute | Line::HangupOrQuit => Ok((json!({}), String::new())),
+            Line::TurnHold | Line::TurnMute | Line::TurnSideTone | Line::HangupOrQuit => Ok((json!({}), String::new())),
             Line::Keys => Ok((json!({"help": keys::HELP}), keys::HELP.trim_end().to_owned())),
             Line::Help => Ok((json!({"help": line::HELP}), line::HELP.trim_end().to_owned())),
             Line::Quit => {
@@ -212,6 +224,14 @@ impl Console {
                 };
                 done(call, if muted { "muted: silence is sent" } else { "no longer muted" })
             }
+            line @ (Line::Volume(_) | Line::Gain(_) | Line::SideTone(_)) => {
+                let call = which(Which::Current)?;
+                let mut sound = *sounds.get(&call).unwrap_or(&self.io.sound);
+                let (adjust, sentence) = turned(&line, &mut sound);
+                phone.adjust(call, adjust).await.map_err(said)?;
+                sounds.insert(call, sound);
+                done(call, &sentence)
+            }
             Line::Dtmf(digits) => {
                 let digits = config::digits(&digits).map_err(|error| error.to_string())?;
                 let call = which(Which::Current)?;
@@ -257,6 +277,29 @@ impl Console {
                 let id = phone.message(self.dial.account, target, &text).await.map_err(said)?;
                 Ok((json!({"message_id": id.0}), String::new()))
             }
+        }
+    }
+}
+
+/// Turns a knob, and says how it stands.
+fn turned(line: &Line, sound: &mut DeviceOptions) -> (Adjust, String) {
+    let to = |turn: &Turn, now: Gain| match turn {
+        Turn::To(gain) => *gain,
+        Turn::By(db) => now.plus(*db),
+    };
+    match line {
+        Line::Volume(turn) => {
+            sound.output_gain = to(turn, sound.output_gain);
+            (Adjust::OutputGain(sound.output_gain), format!("the far end is played at {} dB", sound.output_gain))
+        }
+        Line::Gain(turn) => {
+            sound.input_gain = to(turn, sound.input_gain);
+            (Adjust::InputGain(sound.input_gain), format!("the microphone is sent at {} dB", sound.input_gain))
+        }
+        line => {
+            sound.side_tone = if let Line::SideTone(gain) = line { *gain } else { None };
+            let text = sound.side_tone.map_or("no side tone".into(), |gain| format!("side tone at {gain} dB"));
+            (Adjust::SideTone(sound.side_tone), text)
         }
     }
 }

@@ -6,7 +6,7 @@ use super::event::{Counters, Event, Finished, Trouble};
 use super::outbox::Outbox;
 use super::port::{Batch, Port};
 use super::schedule::Schedule;
-use crate::audio::{Change, Device, Input, Listener, Recorder, Recording, Tick, Way};
+use crate::audio::{Adjust, Change, Device, Input, Listener, Recorder, Recording, Tick, Way};
 use crate::media::dtmf::{self, Digit};
 use crate::media::plan::Plan;
 use crate::media::session::{self, Component, Session};
@@ -21,6 +21,9 @@ const DEVICE_LOOK: Duration = Duration::from_millis(2);
 
 /// A microphone that gives nothing for so long is replaced by silence: several times the pieces that devices work in.
 const DEVICE_SILENCE: Duration = Duration::from_millis(80);
+
+/// How often levels are told, to whoever asked for them.
+const LEVELS_EVERY: Duration = Duration::from_millis(200);
 
 /// Ticks that a microphone may pace in one turn, when it gives large pieces.
 const DEVICE_TICKS: usize = 8;
@@ -70,6 +73,7 @@ pub(super) struct Call {
     schedule: Schedule,
     next_wake: Instant,
     next_quality: Instant,
+    next_levels: Instant,
     heard: Vec<i16>,
     said: Vec<i16>,
     counters: Counters,
@@ -99,6 +103,7 @@ impl Call {
             schedule: Schedule::new(now, period),
             next_wake: now,
             next_quality: now + QUALITY_EVERY,
+            next_levels: now + LEVELS_EVERY,
             heard: Vec::new(),
             said: Vec::new(),
             counters: Counters::default(),
@@ -204,6 +209,7 @@ impl Call {
         if self.device.is_some() {
             self.poll_device(outbox);
             self.tick_by_device(clock, batch, outbox);
+            self.tell_levels(clock.now(), outbox);
         }
         self.tick_by_schedule(clock, batch, outbox);
         let now = self.tell(clock.now());
@@ -260,6 +266,16 @@ impl Call {
                 Change::Lost(Way::In, reason) => Event::Trouble { key, trouble: Trouble::Microphone(reason) },
                 Change::Lost(Way::Out, reason) => Event::Trouble { key, trouble: Trouble::Loudspeaker(reason) },
             });
+        }
+    }
+
+    fn tell_levels(&mut self, now: Instant, outbox: &mut Outbox) {
+        if now < self.next_levels {
+            return;
+        }
+        self.next_levels = now + LEVELS_EVERY;
+        if let Some(levels) = self.device.as_mut().and_then(Device::levels) {
+            outbox.post(Event::Levels { key: self.key, levels });
         }
     }
 
@@ -359,6 +375,13 @@ impl Call {
         self.session.mute(muted);
     }
 
+    /// Turns something at its sound devices.
+    pub(super) fn adjust(&mut self, adjust: Adjust) {
+        if let Some(device) = &mut self.device {
+            device.adjust(adjust);
+        }
+    }
+
     /// Ends the call: says goodbye and lets everything go but the recording.
     pub(super) fn stop(mut self, now: Instant, registry: &Registry, outbox: &mut Outbox) -> Closing {
         let now = self.tell(now);
@@ -368,7 +391,7 @@ impl Call {
         self.rtp.unwatch(registry);
         self.rtcp.unwatch(registry);
         let recorder = self.recorder.take();
-        self.counters.device_glitches = self.device.as_ref().map_or(0, Device::glitches);
+        self.counters.devices = self.device.as_ref().map(Device::counters).unwrap_or_default();
         self.counters.late_samples = self.input.late();
         self.counters.recording_dropped = recorder.as_ref().map_or(0, Recorder::dropped);
         let finished = Box::new(Finished {

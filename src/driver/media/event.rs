@@ -1,6 +1,6 @@
 //! What a media worker tells about its calls.
 
-use crate::audio::{Recording, WavError};
+use crate::audio::{DeviceCounters, Levels, Recording, WavError};
 use crate::media::dtmf::{Digit, Way};
 use crate::media::quality::Report;
 use crate::media::rtcp;
@@ -95,6 +95,13 @@ pub enum Event {
         /// The loudspeaker, if one was asked for and found.
         output: Option<String>,
     },
+    /// How loud both ways of its sound devices are, where that was asked for: five times a second.
+    Levels {
+        /// Which call.
+        key: u64,
+        /// Both ways.
+        levels: Levels,
+    },
     /// The media of the call does not work any more; the call should end, which still takes a stop.
     Failed {
         /// Which call.
@@ -121,6 +128,7 @@ impl Event {
             | Event::Quality { key, .. }
             | Event::Trouble { key, .. }
             | Event::DeviceOpened { key, .. }
+            | Event::Levels { key, .. }
             | Event::Failed { key, .. } => *key,
             Event::Finished(finished) => finished.key,
         }
@@ -194,6 +202,6 @@ pub struct Counters {
     pub late_samples: u64,
     /// Frames of the recording that were lost to a slow disk.
     pub recording_dropped: u64,
-    /// Times that the sound device ran dry or over.
-    pub device_glitches: u64,
+    /// What went wrong with the sound devices.
+    pub devices: DeviceCounters,
 }

@@ -23,7 +23,7 @@ pub use event::{Counters, Event, Failure, Finished, Trouble};
 pub use load::WorkerLoad;
 
 use super::clock::Clock;
-use crate::audio::{Device, Input, Listener, Recorder, Sink, Source, Wanted, WavError};
+use crate::audio::{Adjust, Device, DeviceOptions, Input, Listener, Recorder, Sink, Source, Wanted, WavError};
 use crate::media::dtmf::{Digit, Way};
 use crate::media::plan::Plan;
 use crate::media::session::Unusable;
@@ -76,6 +76,8 @@ pub struct Io {
     pub record: Option<PathBuf>,
     /// What a far end hears that we put on hold.
     pub music: Source,
+    /// How its sound devices are used.
+    pub sound: DeviceOptions,
 }
 
 impl Io {
@@ -98,7 +100,12 @@ impl Io {
             input: if let Source::Device(id) = &self.source { Some(id.clone()) } else { None },
             output: if let Sink::Device(id) = &self.sink { Some(id.clone()) } else { None },
         };
-        (wanted != Wanted::default()).then(|| Device::open(wanted, rate))
+        (wanted != Wanted::default()).then(|| Device::open(wanted, &self.sound, rate))
+    }
+
+    /// Is one of its ends a sound device?
+    pub(crate) fn has_device(&self) -> bool {
+        matches!(self.source, Source::Device(_)) || matches!(self.sink, Sink::Device(_))
     }
 
     /// Opens the ear that it names, if any.
@@ -273,6 +280,14 @@ impl MediaDriver {
     /// If the worker takes no more.
     pub fn mute(&self, key: u64, muted: bool) -> Result<(), Refused> {
         self.tell(key, Command::Mute(key, muted))
+    }
+
+    /// Turns something at the sound devices of the call `key`.
+    ///
+    /// # Errors
+    /// If the worker takes no more.
+    pub fn adjust(&self, key: u64, adjust: Adjust) -> Result<(), Refused> {
+        self.tell(key, Command::Adjust(key, adjust))
     }
 
     /// Ends the media of the call `key`; [`Event::Finished`] follows when everything of it is closed, at once and empty if

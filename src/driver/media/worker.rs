@@ -7,6 +7,7 @@ use super::event::{Event, Failure, Finished};
 use super::load::Load;
 use super::outbox::Outbox;
 use super::port::{Batch, Port};
+use crate::audio::Adjust;
 use crate::media::dtmf::{Digit, Way};
 use crate::media::plan::Plan;
 use crate::media::session::Component;
@@ -39,6 +40,7 @@ pub(super) enum Command {
     Move(u64, Box<(Port, Port)>),
     Dtmf(u64, Vec<Digit>, Way),
     Mute(u64, bool),
+    Adjust(u64, Adjust),
     Stop(u64),
     Shutdown,
 }
@@ -170,6 +172,11 @@ impl Worker {
                 Ok(Command::Mute(key, muted)) => {
                     if let Some(index) = self.by_key.get(&key).copied() {
                         self.with(index, |call, _| call.mute(muted));
+                    }
+                }
+                Ok(Command::Adjust(key, adjust)) => {
+                    if let Some(index) = self.by_key.get(&key).copied() {
+                        self.with(index, |call, _| call.adjust(adjust));
                     }
                 }
                 Ok(Command::Stop(key)) => self.stop(key),

@@ -1,6 +1,6 @@
 //! What a phone is told to do.
 
-use super::{Command, FAREWELL, Farewell, Happening, Notice, Snapshot, Turn};
+use super::{Command, FAREWELL, Farewell, Happening, Io, Notice, Snapshot, Turn};
 use crate::call::CallId;
 use crate::engine::Refused;
 use crate::sip::agent::AccountId;
@@ -46,6 +46,17 @@ impl<F: FnMut(Happening)> Turn<F> {
                     self.notice(call, Notice::Trouble, error.to_string());
                 }
                 drop(reply.send(talking));
+            }
+            Command::Adjust(call, adjust, reply) => {
+                let talking = engine.is_talking(call);
+                let has_device = self.audio.get(&call).is_some_and(Io::has_device);
+                let adjusted = talking.and(if has_device { Ok(()) } else { Err(Refused::NoDevice(call)) });
+                if adjusted.is_ok()
+                    && let Err(error) = self.signalling.media.adjust(call.0, adjust)
+                {
+                    self.notice(call, Notice::Trouble, error.to_string());
+                }
+                drop(reply.send(adjusted));
             }
             Command::Transfer(call, target, reply) => drop(reply.send(engine.transfer(now, call, &target))),
             Command::TransferAttended(call, other, reply) => {
