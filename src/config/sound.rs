@@ -13,7 +13,6 @@ const DEFAULT: &str = "default";
 
 /// How sound devices are used.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Sound devices")]
 pub struct SoundFlags {
     /// How much louder the microphone is sent, from -60 to 30
     #[arg(long, value_name = "DB", allow_negative_numbers = true)]
