@@ -137,8 +137,14 @@ impl Input {
                     Some(converter) => {
                         let needed = out.len() * *decoded as usize / self.rate.max(1) as usize;
                         self.scratch.resize(needed, 0);
-                        let ended = fill(player, &mut self.scratch, &mut self.late);
+                        let mut ended = fill(player, &mut self.scratch, &mut self.late);
                         converter.push(&self.scratch);
+                        // A converter that starts looks ahead.
+                        while ended.is_none() && converter.available() < out.len() {
+                            self.scratch.resize(*decoded as usize / 400, 0);
+                            ended = fill(player, &mut self.scratch, &mut self.late);
+                            converter.push(&self.scratch);
+                        }
                         let count = converter.pop(out);
                         out[count..].fill(0);
                         ended

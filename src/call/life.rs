@@ -248,6 +248,9 @@ impl Call {
             }
             MediaEvent::Finished { report, recording, counters } => {
                 self.discarded = Discarded::of(&counters);
+                if let Some(done) = super::repaired::to_json(&counters) {
+                    self.record.metadata.insert("codec".into(), done);
+                }
                 self.media = Media::Closed;
                 if *report != Report::default() {
                     self.record.quality = *report;

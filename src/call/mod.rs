@@ -16,6 +16,7 @@ mod outbound;
 mod output;
 pub mod record;
 mod referral;
+mod repaired;
 mod status;
 mod transfer;
 

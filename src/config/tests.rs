@@ -251,6 +251,10 @@ fn what_is_wrong_is_named_with_its_line_and_the_remedy() {
         ("[account.a]\naor = \"sip:a@b\"\npassword = 7\n", "account.a.password", "quotes"),
         ("[phone]\nrtp_ports = \"9\"\n", "rtp_ports = \"9\"", "10000-20000"),
         ("[phone]\ntls_cert = \"/x\"\n", "tls_cert", "both"),
+        ("[account.a]\naor = \"sip:a@b\"\nopus = [\"bitrate=9\"]\n", "bitrate=9", "6000 to 510000"),
+        ("[account.a]\naor = \"sip:a@b\"\nopus = [\"stereo\"]\n", "stereo", "bandwidth="),
+        ("[account.a]\naor = \"sip:a@b\"\npacket_time = 25\n", "packet_time = 25", "multiple of 10"),
+        ("[account.a]\naor = \"sip:a@b\"\nvad = 1\n", "vad = 1", "true or false"),
         ("[account.a\n", ":1:", ""),
         ("account = 5\n", ":1: account is a table", "[account]"),
     ];

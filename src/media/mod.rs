@@ -1,6 +1,7 @@
 //! Media, pure: RTP, RTCP, SRTP, codecs, jitter buffer and quality; no clock, socket or thread.
 
 pub mod codec;
+pub mod comfort;
 pub mod dtmf;
 pub mod fuzz;
 pub mod jitter;

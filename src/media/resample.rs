@@ -1,5 +1,6 @@
 //! Sample-rate conversion of mono audio, on `rubato`.
 
+use crate::time::Duration;
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _, ResamplerConstructionError};
 
@@ -26,6 +27,8 @@ pub struct Resampler {
     /// What came in and fills no piece yet.
     input: Vec<f32>,
     output: Vec<f32>,
+    /// Samples that are not let out.
+    skip: usize,
 }
 
 impl Resampler {
@@ -50,7 +53,26 @@ impl Resampler {
         )
         .map_err(|error: ResamplerConstructionError| unconvertible(error.to_string()))?;
         let output = vec![0.0; inner.output_frames_max()];
-        Ok(Self { inner, from, to, input: Vec::new(), output })
+        Ok(Self { inner, from, to, input: Vec::new(), output, skip: 0 })
+    }
+
+    /// A converter that goes on behind `history`, at `from` Hz: the first sample that comes out is the one behind it.
+    ///
+    /// # Errors
+    /// [`Unconvertible`] as [`Resampler::new`].
+    pub fn behind(history: &[i16], from: u32, to: u32) -> Result<Self, Unconvertible> {
+        let mut resampler = Self::new(from, to)?;
+        let known = history.len() as u64 * u64::from(to) / u64::from(from);
+        resampler.skip = known as usize + resampler.inner.output_delay();
+        resampler.process(history, &mut Vec::new());
+        Ok(resampler)
+    }
+
+    /// What came in and did not come out yet, nor ever will.
+    pub fn held(&self) -> Duration {
+        let seconds = |samples: usize, rate: u32| samples as f64 / f64::from(rate);
+        let delay = self.inner.output_delay().saturating_sub(self.skip);
+        Duration::from_secs_f64(seconds(self.input.len(), self.from) + seconds(delay, self.to))
     }
 
     /// The rate of what comes in, Hz.
@@ -69,8 +91,10 @@ impl Resampler {
         let mut taken = 0;
         while let Some((used, made)) = self.piece(taken) {
             taken += used;
+            let skipped = made.min(self.skip);
+            self.skip -= skipped;
             // `as` saturates.
-            out.extend(self.output.iter().take(made).map(|&sample| sample.round() as i16));
+            out.extend(self.output.iter().take(made).skip(skipped).map(|&sample| sample.round() as i16));
         }
         self.input.drain(..taken);
     }
@@ -84,6 +108,16 @@ impl Resampler {
         let mut output = InterleavedSlice::new_mut(&mut self.output, 1, room).ok()?;
         self.inner.process_into_buffer(&input, &mut output, None).ok().filter(|&(used, _)| used > 0)
     }
+}
+
+/// `audio` at another rate, sample for sample in its place; the last 20 ms may be missing. Nothing, for rates of which
+/// [`Unconvertible`] speaks.
+pub fn converted(audio: &[i16], from: u32, to: u32) -> Vec<i16> {
+    let mut out = Vec::new();
+    if let Ok(mut resampler) = Resampler::behind(&[], from, to) {
+        resampler.process(audio, &mut out);
+    }
+    out
 }
 
 impl std::fmt::Debug for Resampler {

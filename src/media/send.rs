@@ -93,9 +93,9 @@ impl Sender {
         self.header(payload_type, marker, self.timestamp)
     }
 
-    /// The header of a packet without meaning that keeps a translator's binding (RFC 6263 section 4.6): the time as it
-    /// stands, and no talk spurt begins or ends with it.
-    pub fn keep_alive(&mut self, payload_type: u8) -> Header {
+    /// The header of a packet that is no audio: comfort noise (RFC 3389 section 4), or one without meaning that keeps a
+    /// translator's binding (RFC 6263 section 4.6). The time as it stands, and no talk spurt begins or ends with it.
+    pub fn aside(&mut self, payload_type: u8) -> Header {
         self.header(payload_type, false, self.timestamp)
     }
 

@@ -7,17 +7,20 @@
 //!   speaker ◀─ playout() ◀─ resampler ◀─ jitter ◀─ reception ◀─ srtp ◀─ handle_packet() ◀─ network
 //! ```
 
+mod expected_loss;
 mod inbound;
 mod keys;
 mod latch;
 mod outbound;
 mod outbox;
+mod playout;
 mod tones;
 mod vocabulary;
 
 pub use vocabulary::{Component, Config, Counters, Event, Transmit, Unusable};
 
 use super::codec::Encoder;
+use super::comfort::Silencer;
 use super::dtmf::{self, Digit};
 use super::jitter::Playout;
 use super::plan::{Codec, Plan};
@@ -30,11 +33,14 @@ use super::send::Sender;
 use super::sequence::ExtendedSeq;
 use crate::random::Random;
 use crate::time::{Duration, Instant};
+use expected_loss::ExpectedLoss;
 use keys::Keys;
 use latch::Latch;
 use outbox::Outbox;
 use std::collections::VecDeque;
 
+/// How long packets that were sent before a renegotiation may still arrive.
+const FORMER: Duration = Duration::from_secs(3);
 /// Events that nobody asked for yet.
 const EVENTS: usize = 256;
 
@@ -74,8 +80,10 @@ pub struct Session {
     // Both.
     keys: Keys,
     rtcp: Rtcp,
-    /// Loss that the far end reports, falling slowly.
-    expected_loss: f64,
+    expected_loss: ExpectedLoss,
+    silencer: Silencer,
+    /// Payload types of the plan before, which may still come until some time.
+    former: Option<(Instant, Vec<(u8, Codec)>)>,
     events: VecDeque<Event>,
     counters: Counters,
 }
@@ -118,7 +126,9 @@ impl Session {
             resampled: Vec::new(),
             piece: Vec::new(),
             rtcp: Rtcp::new(now, rtcp, random),
-            expected_loss: 0.0,
+            expected_loss: ExpectedLoss::default(),
+            silencer: Silencer::default(),
+            former: None,
             events: VecDeque::new(),
             counters: Counters::default(),
             sender,
@@ -138,7 +148,7 @@ impl Session {
             None
         } else {
             let mut encoder = Encoder::new(&plan.encoding)?;
-            encoder.expect_loss(self.expected_loss);
+            encoder.expect_loss(self.expected_loss.percent());
             Some(encoder)
         };
         self.keys.update(now, old.srtp.as_ref(), plan.srtp.as_ref())?;
@@ -155,7 +165,10 @@ impl Session {
             self.playout.restart();
             self.forget_discarded();
         }
-        self.plan = plan;
+        let former = std::mem::replace(&mut self.plan, plan).receive;
+        if former != self.plan.receive {
+            self.former = Some((now + FORMER, former));
+        }
         self.heard_digits.handle_timeout(now);
         Ok(())
     }
@@ -175,19 +188,6 @@ impl Session {
         self.plan.holding
     }
 
-    /// Fills `out` with the next mono audio at [`Session::rate`], a multiple of 10 ms.
-    pub fn playout(&mut self, now: Instant, out: &mut [i16]) {
-        let (theirs, ours) = (self.playout.rate(), self.rate());
-        if theirs == ours {
-            self.resampler = None;
-            self.playout.pull(now, out);
-        } else {
-            self.playout_resampled(now, out, theirs, ours);
-        }
-        self.forget_discarded();
-        self.hear_tones(out);
-    }
-
     /// Whoever calls [`Session::playout`] does it when [`Session::shift`] says, or at times of its own (the default).
     pub fn follow(&mut self, follows: bool) {
         self.playout.follow(follows);
@@ -197,28 +197,6 @@ impl Session {
     /// wait no longer than they must; 0 unless told to follow. To be asked after each playout, and done.
     pub fn shift(&mut self) -> i64 {
         self.playout.shift()
-    }
-
-    /// The far end sends at another rate than we do.
-    fn playout_resampled(&mut self, now: Instant, out: &mut [i16], theirs: u32, ours: u32) {
-        if self.resampler.as_ref().is_none_or(|known| (known.from(), known.to()) != (theirs, ours)) {
-            self.resampler = Resampler::new(theirs, ours).ok();
-            self.resampled.clear();
-        }
-        let Some(resampler) = &mut self.resampler else {
-            // Rates of codecs are ordinary ones; a rate that cannot be converted is silence rather than noise.
-            out.fill(0);
-            return;
-        };
-        self.piece.resize(theirs as usize / 100, 0);
-        while self.resampled.len() < out.len() {
-            self.playout.pull(now, &mut self.piece);
-            resampler.process(&self.piece, &mut self.resampled);
-        }
-        if let Some(next) = self.resampled.get(..out.len()) {
-            out.copy_from_slice(next);
-        }
-        self.resampled.drain(..out.len());
     }
 
     /// The next datagram to send, if any.

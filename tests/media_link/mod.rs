@@ -180,6 +180,12 @@ impl Call {
         }
     }
 
+    /// From now on this share of the packets of `side` is lost.
+    pub fn lose(&mut self, side: usize, share: f64) {
+        let recipe = Weather { loss: share, ..self.weather }.recipe();
+        self.links[side] = Impairment::new(recipe, self.random.split());
+    }
+
     fn tick(&mut self, side: usize, voice: &mut impl FnMut(usize, u32, usize) -> i16) {
         let session = &mut self.sessions[side];
         let (rate, packet_time) = (session.rate(), session.packet_time());

@@ -9,6 +9,7 @@ mod authority;
 mod baresip;
 mod beside;
 mod capture;
+mod codecs;
 mod digits;
 mod doctor;
 mod flows;

@@ -99,11 +99,11 @@ impl Encoder {
         }
     }
 
-    /// Tells how much of what we send gets lost (0.0 to 1.0), as the far end's RTCP reports it.
-    pub fn expect_loss(&mut self, fraction: f64) {
+    /// Tells how much of what we send gets lost, per cent, as the far end's RTCP reports it.
+    pub fn expect_loss(&mut self, percent: u8) {
         match self {
             Encoder::G711(_) | Encoder::G722(_) | Encoder::L16 => {}
-            Encoder::Opus(opus) => opus.expect_loss(fraction),
+            Encoder::Opus(opus) => opus.expect_loss(percent),
         }
     }
 }
@@ -190,6 +190,17 @@ impl Decoder {
 /// Octets in the longest packet of G.711 or G.722 that is taken: 200 ms, more than anybody waits for (RFC 3551 section 4.2: receivers
 /// should take up to 200 ms).
 const LONGEST_ITU: usize = 1_600;
+
+/// Samples by which what is decoded is behind what was encoded: the first ones say nothing yet, and the last ones never come.
+pub const fn preroll(codec: Codec) -> usize {
+    match codec {
+        // 6.5 ms (RFC 6716 section 2).
+        Codec::Opus => 312,
+        // Two quadrature mirror filters of 24 taps.
+        Codec::G722 => 22,
+        Codec::Pcmu | Codec::Pcma | Codec::L16(_) => 0,
+    }
+}
 
 /// Does `payload` carry a copy of the packet before it (Opus in-band FEC)?
 pub fn carries_copy(codec: Codec, payload: &[u8]) -> bool {

@@ -84,10 +84,9 @@ impl Encoder {
         }
     }
 
-    /// Tells how much of what we send gets lost (0.0 to 1.0). FEC costs bits, so that libopus adds it only when loss is
-    /// expected; told at a change of a percent or more.
-    pub fn expect_loss(&mut self, fraction: f64) {
-        let percent = (fraction.clamp(0.0, 1.0) * 100.0).round() as u8;
+    /// Tells how much of what we send gets lost, per cent. FEC costs bits, so that libopus adds it only when loss is expected.
+    pub fn expect_loss(&mut self, percent: u8) {
+        let percent = percent.min(100);
         if self.fec && percent != self.expected_loss && self.inner.set_packet_loss_perc(percent).is_ok() {
             self.expected_loss = percent;
         }
@@ -268,7 +267,7 @@ mod tests {
         for (n, frame) in babble(96_000).chunks(960).enumerate() {
             if n == 50 {
                 assert!(payloads.iter().all(|payload: &Vec<u8>| !has_fec(payload)), "FEC without need");
-                encoder.expect_loss(0.15);
+                encoder.expect_loss(15);
             }
             let mut payload = Vec::new();
             encoder.encode(frame, &mut payload).unwrap();

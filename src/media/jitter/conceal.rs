@@ -9,6 +9,8 @@
 //! heard again                      ‖═══▶      both blended for 4 to 10 ms
 //! ```
 
+use crate::media::comfort::{Noise, Sid};
+
 use super::pitch::{best_lag, blend, period_range};
 
 /// Below this likeness there is no voice, and a long piece hides the repetition better than a short one.
@@ -36,10 +38,8 @@ pub(super) struct Concealer {
     active: bool,
     /// What was heard last, backwards: where the period is sought.
     tail: Vec<i16>,
-    /// Peak of the background noise that is heard when the voice has faded.
-    noise: i32,
-    /// State of the noise.
-    chance: u32,
+    /// The background noise that is heard when the voice has faded.
+    noise: Noise,
 }
 
 impl Concealer {
@@ -53,16 +53,16 @@ impl Concealer {
             offset: 0,
             active: false,
             tail: Vec::new(),
-            noise: 0,
-            chance: 1,
+            noise: Noise::default(),
         }
     }
 
-    /// The background noise at the far end, in -dBov (RFC 3389 section 3): heard when what is made up has faded.
-    pub(super) fn noise(&mut self, level: Option<u8>) {
-        // White noise of this peak is 1/sqrt(3) as loud as a square wave of the same peak, which is what dBov count from.
-        let peak = |level: u8| 32_767.0 * 3f32.sqrt() * 10f32.powf(-f32::from(level & 0x7F) / 20.0);
-        self.noise = level.map_or(0, |level| peak(level).min(8_000.0) as i32);
+    /// The background noise at the far end (RFC 3389): heard when what is made up has faded.
+    pub(super) fn noise(&mut self, sid: Option<&Sid>) {
+        match sid {
+            Some(sid) => self.noise.describe(sid, self.rate as u32),
+            None => self.noise.stop(),
+        }
     }
 
     /// How much of what was heard is used.
@@ -141,21 +141,10 @@ impl Concealer {
         let offset = self.offset * fade.saturating_sub(self.made + 1) as i32 / fade as i32;
         let sample = self.template.get(self.at).map_or(0, |&sample| i32::from(sample));
         let gain = self.gain();
-        let sample = ((sample + offset) * gain + self.hiss() * (256 - gain)) / 256;
+        let sample = ((sample + offset) * gain + self.noise.sample() * (256 - gain)) / 256;
         self.at = if self.at + 1 < self.template.len() { self.at + 1 } else { 0 };
         self.made += 1;
         sample.clamp(i16::MIN.into(), i16::MAX.into()) as i16
-    }
-
-    /// A sample of white noise (xorshift: nobody guesses anything from it).
-    fn hiss(&mut self) -> i32 {
-        if self.noise == 0 {
-            return 0;
-        }
-        self.chance ^= self.chance << 13;
-        self.chance ^= self.chance >> 17;
-        self.chance ^= self.chance << 5;
-        self.noise * ((self.chance >> 16) as i32 - 32_768) / 32_768
     }
 }
 
@@ -222,7 +211,7 @@ mod tests {
     fn comfort_noise_follows_the_voice_at_its_level() {
         let mut heard = tone(8_000, 200.0, 800);
         let mut concealer = Concealer::new(8_000);
-        concealer.noise(Some(50));
+        concealer.noise(Some(&Sid::white(50)));
         concealer.extend(&mut heard, 8_000);
         let noise = &heard[2_000..];
         let energy = noise.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>() / noise.len() as f64;

@@ -107,6 +107,12 @@ impl Rhythm {
         self.next = self.next.map(|next| if micros < 0 { next - by } else { next + by });
     }
 
+    /// Samples are counted at another rate from now on.
+    pub(super) fn set_rate(&mut self, rate: u32) {
+        self.pull = self.pull * i64::from(rate) / self.rate;
+        self.rate = i64::from(rate);
+    }
+
     fn duration(&self, samples: i64) -> Duration {
         Duration::from_nanos((samples.max(0) * 1_000_000_000 / self.rate) as u64)
     }

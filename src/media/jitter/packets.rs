@@ -27,6 +27,11 @@ impl Waiting {
     }
 }
 
+/// A number of samples at `from` Hz, or a media time in them, in samples at `to` Hz.
+pub(super) fn rescaled(samples: i64, from: u32, to: u32) -> i64 {
+    (i128::from(samples) * i128::from(to)).div_euclid(i128::from(from.max(1))) as i64
+}
+
 /// Packets in the order of their media time.
 #[derive(Debug, Default)]
 pub(super) struct Packets {
@@ -71,6 +76,15 @@ impl Packets {
 
     pub(super) fn pop(&mut self) -> Option<Waiting> {
         self.queue.pop_front()
+    }
+
+    /// Media times count samples of another rate from now on.
+    pub(super) fn rescale(&mut self, from: u32, to: u32) {
+        for packet in &mut self.queue {
+            let end = rescaled(packet.end(), from, to);
+            packet.time = rescaled(packet.time, from, to);
+            packet.length = end - packet.time;
+        }
     }
 
     /// Removes the first packet if it ends at `time` or before.

@@ -1,17 +1,20 @@
 //! The jitter buffer with its decoder: packets in, an even flow of audio out.
 
+mod change;
 mod fill;
 
 use super::conceal::Concealer;
 use super::decision::{Rhythm, Step};
 use super::delay::Delay;
 use super::pace::Pace;
-use super::packets::{Packets, Waiting};
+use super::packets::{Packets, Waiting, rescaled};
 use super::{Config, Insert, Statistics};
 use crate::media::codec::{self, Decoder, Unavailable};
+use crate::media::comfort::Sid;
 use crate::media::plan::Codec;
 use crate::media::sequence::{ExtendedSeq, RtpTime};
 use crate::time::{Duration, Instant};
+use change::Place;
 use std::collections::VecDeque;
 
 /// A transit that differs by more from the one before is a jump of the sender's timestamps, not of the network, µs.
@@ -60,8 +63,11 @@ pub struct Playout {
     last_seq: Option<ExtendedSeq>,
     /// Packets of the stream that hold no audio.
     others: VecDeque<ExtendedSeq>,
-    /// Last timestamp, unwrapped, and transit of the stream.
-    newest: Option<(RtpTime, i64, i64)>,
+    /// The packet that told of the noise behind the voice.
+    noise_since: Option<ExtendedSeq>,
+    /// The newest packet, and the last one before the RTP clock changed its rate.
+    newest: Option<Place>,
+    before: Option<Place>,
     /// A packet whose timestamp jumped, waiting for one that agrees: its number and transit.
     jumped: Option<(ExtendedSeq, i64)>,
     discarded: VecDeque<ExtendedSeq>,
@@ -69,6 +75,10 @@ pub struct Playout {
     loss: f32,
     copies: f32,
     waits_for_copies: bool,
+    /// Samples of the next packet in which its encoder was still starting.
+    preroll: usize,
+    /// The next pull was prepared.
+    prepared: bool,
     /// Samples that have to be heard before speech is stretched again.
     rest: usize,
     /// How pulls move, where the packets set the beat.
@@ -101,7 +111,11 @@ impl Playout {
             length: i64::from(rate) / 50,
             last_seq: None,
             others: VecDeque::new(),
+            noise_since: None,
             newest: None,
+            before: None,
+            preroll: 0,
+            prepared: false,
             jumped: None,
             discarded: VecDeque::new(),
             loss: 0.0,
@@ -155,6 +169,7 @@ impl Playout {
         }
         self.delay.restart();
         (self.position, self.newest, self.jumped, self.last_seq) = (None, None, None, None);
+        (self.before, self.preroll) = (None, 0);
         self.waited = 0;
         self.others.clear();
         self.concealer.begin(&self.audio);
@@ -168,9 +183,13 @@ impl Playout {
         self.others.push_back(seq);
     }
 
-    /// The far end's background noise, in -dBov (RFC 3389 section 3), until it speaks again.
-    pub fn comfort_noise(&mut self, level: u8) {
-        self.concealer.noise(Some(level));
+    /// The far end's background noise (RFC 3389), told by packet `seq`: heard until it speaks again. The audio before that
+    /// packet may still wait to be played.
+    pub fn comfort_noise(&mut self, seq: ExtendedSeq, sid: &Sid) {
+        if self.last_seq.is_none_or(|last| last < seq) {
+            self.noise_since = Some(seq);
+            self.concealer.noise(Some(sid));
+        }
     }
 
     /// The next packet that was taken and then not played, if any.
@@ -186,12 +205,20 @@ impl Playout {
         let Some(length) = codec::length(packet.codec, packet.payload).filter(|&length| length > 0) else {
             return Ok(Insert::Undecodable);
         };
-        if packet.codec != self.decoder.codec() && packet.codec.sample_rate() != self.rate {
-            self.change_rate(packet.codec)?;
+        let rate = packet.codec.sample_rate();
+        if rate != self.rate {
+            if self.position.is_none() && self.packets.first().is_none() {
+                self.begin_with(packet.codec)?;
+            } else if self.last_seq.is_some_and(|last| packet.seq < last) {
+                // Of the codec before, and overtaken by the change.
+                self.statistics.late += 1;
+                return Ok(Insert::Late);
+            }
         }
-        let (length, time) = (length as i64, self.unwrapped(packet.timestamp, packet.codec));
-        let transit = now.since_start().as_micros() as i64 - self.micros(time);
-        if self.newest.is_some_and(|(_, _, last)| (transit - last).abs() > JUMP) {
+        let length = rescaled(length as i64, rate, self.rate);
+        let place = self.place(now, &packet, length);
+        let Place { time, transit, .. } = place;
+        if self.newest.is_some_and(|newest| (transit - newest.transit).abs() > JUMP) {
             let agrees = |(seq, before): (ExtendedSeq, i64)| {
                 (1..16).contains(&(packet.seq - seq)) && (transit - before).abs() < JUMP / 4
             };
@@ -203,7 +230,7 @@ impl Playout {
             self.statistics.restarts += 1;
         }
         self.jumped = None;
-        self.newest = Some((packet.timestamp, time, transit));
+        self.note(place);
         self.delay.observe(now, transit, self.duration(length));
         if self.position.is_some_and(|position| time + length <= position) {
             self.statistics.late += 1;
@@ -222,12 +249,14 @@ impl Playout {
         Ok(Insert::Waiting)
     }
 
-    /// Fills `out` with the next audio at [`Playout::rate`]; silence before the first packet.
+    /// Fills `out` with the next audio at [`Playout::rate`]; silence before the first packet. Packets of another rate wait
+    /// for a pull that was [prepared](Playout::prepare).
     pub fn pull(&mut self, now: Instant, out: &mut [i16]) {
-        self.rhythm.pulled(now, out.len());
-        while self.audio.len() - self.heard < out.len() {
-            let ready = self.audio.len() - self.heard;
-            self.step(now, out.len() - ready, out.len());
+        if !std::mem::take(&mut self.prepared) {
+            self.rhythm.pulled(now, out.len());
+        }
+        while self.ready() < out.len() {
+            self.step(now, out.len() - self.ready(), out.len());
         }
         let end = self.heard + out.len();
         if let Some(next) = self.audio.get(self.heard..end) {
@@ -240,6 +269,11 @@ impl Playout {
             self.audio.drain(..self.heard - history);
             self.heard = history;
         }
+    }
+
+    /// Samples that were decoded or made up and not heard.
+    fn ready(&self) -> usize {
+        self.audio.len() - self.heard
     }
 
     /// Appends at least one sample, or removes a packet.
@@ -258,6 +292,7 @@ impl Playout {
         }
         let situation = self.situation(position, wanted);
         match situation.step() {
+            Step::Play if self.changes_rate() => self.waited += self.make_up(wanted) as i64,
             Step::Play => self.play(now, position, pull),
             Step::Wait(samples) => self.waited += self.make_up(samples) as i64,
             Step::Conceal(samples) => {

@@ -7,6 +7,7 @@
 //! ```
 
 use super::{Component, Event, Session};
+use crate::media::comfort::Sid;
 use crate::media::dtmf::Way;
 use crate::media::jitter::{Incoming, Insert};
 use crate::media::packet::{self, Kind, Packet};
@@ -19,8 +20,6 @@ use std::net::SocketAddr;
 
 /// Comfort noise, static payload type (RFC 3389 section 4).
 const COMFORT_NOISE: u8 = 13;
-/// How much of the loss reported before is still expected after a report of less: loss comes in spells.
-const LOSS_DECAY: f64 = 0.7;
 
 /// What a payload type means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +64,7 @@ impl Session {
             self.counters.malformed += 1;
             return;
         };
-        let content = self.content(packet.payload_type);
+        let content = self.content(now, packet.payload_type);
         if content == Content::Unknown {
             self.counters.unknown_payload_type += 1;
             // A source that is known may try something; nobody becomes known by it.
@@ -92,8 +91,9 @@ impl Session {
         }
     }
 
-    fn content(&self, payload_type: u8) -> Content {
-        let audio = self.plan.receive.iter().find(|(known, _)| *known == payload_type);
+    fn content(&self, now: Instant, payload_type: u8) -> Content {
+        let former = self.former.iter().filter(|(until, _)| now < *until).flat_map(|(_, receive)| receive);
+        let audio = self.plan.receive.iter().chain(former).find(|(known, _)| *known == payload_type);
         let event = self.plan.receive_events.iter().find(|known| known.payload_type == payload_type);
         match (audio, event) {
             (Some(&(_, codec)), _) => Content::Audio(codec),
@@ -158,8 +158,9 @@ impl Session {
             }
             Content::ComfortNoise => {
                 self.playout.other(seq);
-                if let Some(&level) = packet.payload.first() {
-                    self.playout.comfort_noise(level);
+                if let Some(sid) = Sid::parse(packet.payload) {
+                    self.counters.noise_heard += 1;
+                    self.playout.comfort_noise(seq, &sid);
                 }
             }
             Content::Unknown => self.playout.other(seq),
@@ -214,8 +215,9 @@ impl Session {
         if heard.about_us
             && let Some(remote) = self.rtcp.remote()
         {
-            self.expected_loss = remote.fraction_lost.max(self.expected_loss * LOSS_DECAY);
-            self.encoder.expect_loss(self.expected_loss);
+            let percent = self.expected_loss.reported(remote.fraction_lost);
+            self.counters.expected_loss = percent;
+            self.encoder.expect_loss(percent);
         }
         if self.reception.ssrc().is_some_and(|ssrc| heard.byes.contains(&ssrc)) {
             self.tell(Event::RemoteBye);

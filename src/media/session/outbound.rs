@@ -2,6 +2,7 @@
 
 use super::{Component, Digit, Event, Session};
 use crate::media::codec::{self, Encoded};
+use crate::media::comfort::Said;
 use crate::media::dtmf::{Pulse, Tick};
 use crate::media::packet::Header;
 use crate::media::plan::TelephoneEvent;
@@ -40,6 +41,14 @@ impl Session {
         let voiced = self.voiced(audio);
         let audio = voiced.as_deref().unwrap_or(audio);
         let samples = codec::samples(packet_time, codec.sample_rate());
+        if let Some(payload_type) = self.plan.comfort_noise
+            && self.keeps_silent(now, payload_type, audio)
+        {
+            if let Some(voice) = voiced {
+                self.voice = voice;
+            }
+            return;
+        }
         let mut payload = std::mem::take(&mut self.payload);
         payload.clear();
         let encoded = if audio.len() == samples {
@@ -69,6 +78,28 @@ impl Session {
         }
     }
 
+    /// Is nothing said in `audio`? Then comfort noise is sent as `payload_type` when it is due, and nothing else (RFC 3389).
+    fn keeps_silent(&mut self, now: Instant, payload_type: u8, audio: &[i16]) -> bool {
+        match self.silencer.judge(audio, self.packet_time()) {
+            Said::Voice => return false,
+            Said::Noise(sid) => {
+                self.sender.skip();
+                let mut payload = std::mem::take(&mut self.payload);
+                payload.clear();
+                sid.write(&mut payload);
+                let header = self.sender.aside(payload_type);
+                self.send_rtp(now, &header, &payload);
+                self.counters.noise_sent += 1;
+                self.payload = payload;
+            }
+            Said::Nothing => {
+                self.sender.skip();
+                self.keep_alive(now);
+            }
+        }
+        true
+    }
+
     /// Queues digits, to be sent one after the other in place of audio; tells how many were taken: none if the far end
     /// takes no telephone events, fewer than given if hundreds wait already.
     pub fn send_dtmf(&mut self, _now: Instant, digits: &[Digit]) -> usize {
@@ -90,7 +121,7 @@ impl Session {
                 || plan.send_event.iter().chain(&plan.receive_events).any(|event| event.payload_type == number)
         };
         if let Some(unknown) = DYNAMIC.rev().find(|number| !agreed(*number)) {
-            let header = self.sender.keep_alive(unknown);
+            let header = self.sender.aside(unknown);
             self.send_rtp(now, &header, &[]);
         }
     }

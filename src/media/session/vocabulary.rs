@@ -138,6 +138,12 @@ pub struct Counters {
     pub not_encoded: u64,
     /// Datagrams that were not sent: not protectable, or too many unsent before them.
     pub not_sent: u64,
+    /// Loss that our encoder reckons with, per cent.
+    pub expected_loss: u8,
+    /// Packets of comfort noise sent.
+    pub noise_sent: u64,
+    /// Packets of comfort noise taken.
+    pub noise_heard: u64,
     /// SRTP.
     pub srtp: srtp::Counters,
     /// The jitter buffer.

@@ -4,11 +4,8 @@ use super::super::decision::{Change, Situation};
 use super::super::packets::Waiting;
 use super::super::stretch::{self, Likeness};
 use super::{DISCARDED, Playout};
-use crate::media::codec::{self, Decoder, Unavailable};
-use crate::media::jitter::conceal::Concealer;
-use crate::media::jitter::decision::Rhythm;
-use crate::media::plan::Codec;
-use crate::media::sequence::{ExtendedSeq, RtpTime};
+use crate::media::codec::{self, Decoder};
+use crate::media::sequence::ExtendedSeq;
 use crate::time::{Duration, Instant};
 
 /// More delay than this above the needed one is not shortened but cut off, µs.
@@ -76,8 +73,11 @@ impl Playout {
         self.statistics.delay_sum += leaves.since(packet.arrived);
         let overlap = usize::try_from(position - packet.time).unwrap_or(0);
         self.fresh.drain(..overlap.min(self.fresh.len()));
+        self.pass_over_preroll();
         self.append_fresh();
-        self.concealer.noise(None);
+        if self.noise_since.take_if(|since| *since < packet.seq).is_some() {
+            self.concealer.noise(None);
+        }
         let position = packet.end();
         (self.position, self.waited, self.length) = (Some(position), 0, packet.length);
         self.packets.recycle(packet.payload);
@@ -169,7 +169,7 @@ impl Playout {
             Some(slack) => (slack, self.rhythm.change(slack, lead, self.length, self.delay.reluctance())),
             None => (0, Change::None),
         };
-        let newest = self.newest.map_or(transit, |(_, _, transit)| transit);
+        let newest = self.newest.map_or(transit, |newest| newest.transit);
         match change(transit) {
             // What the newest packet needs stays, even if it is later than packets used to be: it may be the first of many.
             (_, Change::Shorten(_)) if newest > transit => match change(newest) {
@@ -196,7 +196,10 @@ impl Playout {
             (slack, Change::Shorten(_)) if slack > CUT => self.cut(position, slack),
             (slack, Change::Shorten(most)) if most >= rate / 400 && self.rest == 0 => {
                 // There has to be something to choose from.
-                if ready < rate / 40 && self.packets.first().is_some_and(|first| first.time == position) {
+                if ready < rate / 40
+                    && self.packets.first().is_some_and(|first| first.time == position)
+                    && !self.changes_rate()
+                {
                     return self.play(now, position, pull);
                 }
                 // The more there is to catch up, the rougher and the faster: by a quarter, by a half.
@@ -240,33 +243,6 @@ impl Playout {
             self.discarded.push_back(packet.seq);
         }
         self.packets.recycle(packet.payload);
-    }
-
-    /// A codec of another rate: nothing of the old one can be used.
-    pub(super) fn change_rate(&mut self, codec: Codec) -> Result<(), Unavailable> {
-        self.decoder = Decoder::new(codec)?;
-        self.restart();
-        self.rate = codec.sample_rate();
-        self.rhythm = Rhythm::new(self.rate);
-        self.slack = None;
-        self.length = i64::from(self.rate) / 50;
-        // From the last sample heard the new audio is joined.
-        let last = self.heard.checked_sub(1).and_then(|last| self.audio.get(last)).copied();
-        self.audio.clear();
-        self.audio.extend(last);
-        self.heard = self.audio.len();
-        self.concealer = Concealer::new(self.rate);
-        self.concealer.begin(&self.audio);
-        Ok(())
-    }
-
-    /// The media time of a timestamp, in samples.
-    pub(super) fn unwrapped(&self, timestamp: RtpTime, codec: Codec) -> i64 {
-        let samples = |ticks: i64| ticks * i64::from(codec.sample_rate()) / i64::from(codec.clock_rate());
-        match self.newest {
-            Some((newest, time, _)) => time + samples(timestamp.since(newest).into()),
-            None => samples(timestamp.0.into()),
-        }
     }
 
     pub(super) fn micros(&self, samples: i64) -> i64 {
