@@ -23,7 +23,7 @@ use super::codec::Encoder;
 use super::comfort::Silencer;
 use super::dtmf::{self, Digit};
 use super::jitter::Playout;
-use super::plan::{Codec, Plan};
+use super::plan::{Codec, Encoding, Plan};
 use super::quality::assess::{self, Path};
 use super::quality::{Inbound, Report};
 use super::receive::{Probation, Reception};
@@ -144,7 +144,9 @@ impl Session {
     /// the old plan.
     pub fn update(&mut self, now: Instant, plan: Plan) -> Result<(), Unusable> {
         let old = &self.plan;
-        let encoder = if plan.encoding == old.encoding {
+        // An encoder that starts anew begins with silence; packets of another length or number need none.
+        let Encoding { packet_time, payload_type, .. } = old.encoding;
+        let encoder = if (Encoding { packet_time, payload_type, ..plan.encoding }) == old.encoding {
             None
         } else {
             let mut encoder = Encoder::new(&plan.encoding)?;

@@ -1,5 +1,6 @@
 //! Offer and answer by table: what goes in, the exact text that comes out, and the plan.
 
+mod codecs;
 mod keys;
 mod plans;
 mod random;
