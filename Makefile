@@ -7,7 +7,7 @@ CARGO ?= cargo
 # Headers and tools that the build links against.
 BUILD_PACKAGES := build-essential pkg-config libopus-dev libasound2-dev
 # Real peers and instruments of the tests.
-TEST_PACKAGES := baresip coturn kamailio kamailio-tls-modules rtpengine-daemon sip-tester tshark sox pulseaudio pulseaudio-utils libasound2-plugins iproute2 iptables procps dnsmasq-base
+TEST_PACKAGES := baresip coturn kamailio kamailio-tls-modules rtpengine-daemon sip-tester tshark sox opus-tools pulseaudio pulseaudio-utils libasound2-plugins iproute2 iptables procps dnsmasq-base
 
 # Installs what is missing of $(1) by apt where it may; elsewhere says the exact command and stops.
 # Daemons among the peers must not start on all addresses while they are installed: policy-rc.d says no.

@@ -61,7 +61,7 @@ async fn answer() -> Result<(), Box<dyn Error>> {
                     }
                 }
                 Event::Notice { text, .. } => println!("{text}"),
-                Event::Aside(_) | Event::Sound { .. } => {}
+                Event::Aside(_) | Event::Recorded { .. } | Event::Sound { .. } => {}
                 Event::Lagged { missed } => println!("{missed} events were missed"),
             },
             _ = tokio::signal::ctrl_c() => break,

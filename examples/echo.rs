@@ -46,7 +46,7 @@ async fn echo() -> Result<(), Box<dyn Error>> {
                     _ => {}
                 },
                 Event::Notice { text, .. } => println!("{text}"),
-                Event::Registration(_) | Event::Aside(_) | Event::Sound { .. } => {}
+                Event::Registration(_) | Event::Aside(_) | Event::Recorded { .. } | Event::Sound { .. } => {}
                 Event::Lagged { missed } => println!("{missed} events were missed"),
             },
             _ = tokio::signal::ctrl_c() => break,

@@ -19,6 +19,8 @@
 //! ```
 
 mod beside;
+mod kept;
+mod mixing;
 
 use crate::call::record::Record;
 use crate::call::{self, CallId, MediaOptions};
@@ -41,16 +43,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+pub use crate::audio::{Layout, Play};
 pub use crate::call::{
     Busy, Change, Conduct, Event as CallEvent, HoldStyle, Moment, Role, Side, Step, Transferred, Transfers,
 };
-pub use crate::driver::media::Io;
-pub use crate::driver::signalling::{Notice, Snapshot, Sound, Tones};
+pub use crate::driver::media::{Io, Tape};
+pub use crate::driver::signalling::{ConferenceId, Member, Notice, Part, Recorded, Snapshot, Sound, Tones};
 pub use crate::engine::{Aside, Dial, Refused, Registration};
 pub use crate::sip::agent::{Account, AccountId, News, OutsideId, PeerState};
 pub use crate::sip::guard::Counters;
 pub use crate::sip::registration::{Failure, State as RegistrationState};
 pub use crate::sip::subscription::State as SubscriptionState;
+pub use mixing::StreamError;
 
 /// Commands that may wait for the signalling task.
 const COMMANDS: usize = 256;
@@ -93,6 +97,9 @@ pub struct Settings {
     pub state: Option<PathBuf>,
     /// Take calls that no account claims?
     pub take_unclaimed: bool,
+    /// Where recordings are noted while they are written; what a crash cut off is repaired at the next start. `None`
+    /// repairs nothing.
+    pub journal: Option<PathBuf>,
     /// The flight recorder.
     pub trace: trace::Options,
     /// What becomes of requests from addresses that no account knows; `None`: they are ignored, or served when calls are
@@ -135,6 +142,7 @@ impl Default for Settings {
             media_workers: None,
             database: None,
             state: None,
+            journal: None,
             take_unclaimed: false,
             trace: trace::Options::default(),
             guard: None,
@@ -182,6 +190,13 @@ pub enum Event {
     Registration(Registration),
     /// Outside of calls: texts, mailboxes, watched peers.
     Aside(Box<Aside>),
+    /// A recording is complete.
+    Recorded {
+        /// Of which call; `None` for one that an earlier process left, and that was repaired.
+        call: Option<CallId>,
+        /// The recording.
+        recorded: Box<Recorded>,
+    },
     /// With the sound of a call; a sentence for the user. The call goes on.
     Notice {
         /// Whose.
@@ -231,7 +246,8 @@ impl Phone {
         let bound = transports.bound();
         let store =
             settings.database.map(|path| Store::open(&path, StoreOptions::default())).transpose()?.map(Arc::new);
-        let mut media_settings = MediaSettings { ports: settings.rtp_ports, ..MediaSettings::default() };
+        let mut media_settings =
+            MediaSettings { ports: settings.rtp_ports, journal: settings.journal.clone(), ..MediaSettings::default() };
         if let Some(workers) = settings.media_workers {
             media_settings.workers = workers;
         }
@@ -256,6 +272,7 @@ impl Phone {
         if let Some((ip, port)) = settings.public_address {
             engine.set_public(PublicAddress::fixed(ip, port));
         }
+        let journal = settings.journal;
         let registers = !settings.accounts.is_empty();
         let instance = settings.state.filter(|_| registers).map(|state| Instance::claim(&state)).transpose()?;
         for mut account in settings.accounts {
@@ -277,13 +294,16 @@ impl Phone {
         let bells = Bells::new(settings.tones);
         let signalling =
             Signalling { engine, clock, transports, inbox, media, media_events, random, recorder, stun, bells };
+        if let Some(journal) = journal {
+            mixing::repair(journal, events.clone());
+        }
         let phone = Self { commands, events: events.clone(), store: store.clone(), bound, clock };
         tokio::spawn(signalling.run(received, move |happening| {
             // The name is ours as long as the phone runs.
             let _ = &instance;
             let event = Event::from(happening);
             if let (Some(store), Event::Call(event)) = (&store, &event) {
-                keep(store, event);
+                kept::keep(store, event);
             }
             // Nobody may be listening.
             let _ = events.send(event);
@@ -467,27 +487,9 @@ impl From<Happening> for Event {
             Happening::Call(event) => Event::Call(event),
             Happening::Registration(registration) => Event::Registration(registration),
             Happening::Aside(aside) => Event::Aside(aside),
+            Happening::Recorded(call, recorded) => Event::Recorded { call: Some(call), recorded },
             Happening::Notice { call, kind, text } => Event::Notice { call, kind, text },
             Happening::Sound { call, sound } => Event::Sound { call, sound },
         }
-    }
-}
-
-/// Writes what a moment changed in the record of its call.
-fn keep(store: &Store, event: &CallEvent) {
-    let record: &Record = &event.record;
-    match event.moment {
-        Moment::Initiated => store.started(record),
-        Moment::Ringing { .. } | Moment::Answered => store.updated(record),
-        Moment::Ended => store.finished(record),
-        // Rows change at the milestones; the rest is in the last one.
-        Moment::Held(_)
-        | Moment::Resumed(_)
-        | Moment::Codec
-        | Moment::ChangeRefused(_)
-        | Moment::Dtmf { .. }
-        | Moment::DtmfRefused { .. }
-        | Moment::Transfer(_)
-        | Moment::Quality => {}
     }
 }

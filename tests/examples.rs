@@ -132,3 +132,37 @@ fn dial_hears_its_own_voice_from_echo() {
     echo.line("sip:ann@127.0.0.1 called");
     echo.line("sip:ann@127.0.0.1 ended: Completed");
 }
+
+#[test]
+fn agent_says_utterances_back_and_can_be_interrupted() {
+    // Half a second of speech, then as long a pause that the agent takes for the end: it speaks when the caller does so again.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("utterances.wav");
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 8_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(&path, spec).unwrap();
+    for n in 0..8_000 * 6 {
+        // From 0.5 s to 2 s one utterance, from 3 s on the next, while the agent still says the first.
+        let speaks = (4_000..16_000).contains(&n) || (24_000..28_000).contains(&n);
+        let sample = if speaks { 8_000.0 * (n as f64 * 0.3).sin() } else { 0.0 };
+        writer.write_sample(sample as i16).unwrap();
+    }
+    writer.finalize().unwrap();
+    let mut agent = Background::start("agent", &["127.0.0.1:0"]);
+    let address = agent.line("listening on ");
+    let target = format!("sip:agent@{address}");
+    let output = run("dial", &["sip:ann@127.0.0.1", &target, "7", path.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    let heard: u64 = agent.line("heard ").trim_end_matches(" ms").parse().unwrap();
+    assert!((1_600..2_200).contains(&heard), "{heard} ms");
+    agent.line("interrupted");
+    let dropped: u64 = agent.line("dropped ").trim_end_matches(" ms").parse().unwrap();
+    assert!(dropped > 200 && dropped < heard, "{dropped} of {heard} ms");
+    agent.line("heard ");
+    agent.line("said");
+    agent.line("the call ended");
+}

@@ -16,10 +16,12 @@ mod device;
 mod gain;
 mod input;
 mod live;
+mod player;
 mod progress;
 mod rate;
 mod recorder;
 mod ringer;
+mod stream;
 mod tone;
 mod wav;
 
@@ -33,8 +35,14 @@ pub use gain::{BadGain, Gain, Level};
 pub use input::Input;
 pub(crate) use live::Listener;
 pub use live::{Ear, Hearing, Mouth, Tick, Voice};
+pub use player::Play;
+pub(crate) use player::Player;
 pub use progress::{Country, Progress, UnknownCountry, UnknownProgress};
 pub use rate::RateError;
-pub use recorder::{Finishing, Recorder, RecorderError, Recording};
+pub use recorder::{
+    Finishing, Layout, Recorder, RecorderError, Recording, Template, WrongTemplate, repair, repair_all,
+};
 pub(crate) use ringer::Ringer;
+pub use stream::{Frame, Heard, Listener as StreamListener, Overflow, Speaker, StreamOptions, Track, WrongStream};
+pub(crate) use stream::{Tap, open as open_stream};
 pub use wav::WavError;

@@ -1,4 +1,4 @@
-//! What a record keeps of the header fields of the far end.
+//! What a record keeps of the header fields of the far end, and of recordings.
 
 use super::life::Call;
 use crate::sip::header::{Headers, Name};
@@ -6,9 +6,13 @@ use crate::sip::identity::Caller;
 use crate::sip::name_addr::NameAddr;
 use crate::sip::reason::Reason;
 use serde_json::{Map, Value};
+use std::path::PathBuf;
 
 /// Own fields (`X-...`) of a peer that are kept.
 const OWN_FIELDS: usize = 32;
+
+/// Recordings of one call that are kept with their details.
+const RECORDINGS: usize = 64;
 
 /// Octets of a value that are kept; the longest that is usual, a signed identity, has about 1000.
 const LENGTH: usize = 4096;
@@ -56,6 +60,17 @@ impl Call {
             if !values.is_empty() {
                 metadata.insert(key.into(), values.into());
             }
+        }
+    }
+
+    /// Keeps a recording that is complete: the last one in the record, all of them in `recordings`.
+    pub(super) fn note_recording(&mut self, path: PathBuf, details: Value) {
+        self.record.recording = Some(path);
+        let all = self.record.metadata.entry("recordings").or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(all) = all
+            && all.len() < RECORDINGS
+        {
+            all.push(details);
         }
     }
 

@@ -246,6 +246,7 @@ impl Call {
             MediaEvent::Devices(counted) => {
                 self.record.metadata.insert("sound_devices".into(), counted.into());
             }
+            MediaEvent::Recorded { path, details } => self.note_recording(path, details),
             MediaEvent::Finished { report, recording, counters } => {
                 self.discarded = Discarded::of(&counters);
                 if let Some(done) = super::repaired::to_json(&counters) {
@@ -255,7 +256,9 @@ impl Call {
                 if *report != Report::default() {
                     self.record.quality = *report;
                 }
-                self.record.recording = recording;
+                if recording.is_some() {
+                    self.record.recording = recording;
+                }
                 if matches!(self.stage, Stage::Ending { .. }) {
                     self.finish(desk);
                 }

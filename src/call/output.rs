@@ -104,6 +104,13 @@ pub enum MediaEvent {
     },
     /// What went wrong with the sound devices of the call that is about to end, by what it was: for the record.
     Devices(serde_json::Map<String, serde_json::Value>),
+    /// A recording is complete.
+    Recorded {
+        /// Where it is.
+        path: PathBuf,
+        /// The same with its length, digest and what was lost, for the record.
+        details: serde_json::Value,
+    },
     /// Media ended.
     Finished {
         /// The quality of the whole call.

@@ -6,7 +6,7 @@ use super::console::Console;
 use super::report::Reporter;
 use super::signals::Stop;
 use super::{Exit, environment, fail, register};
-use crate::audio::{DeviceOptions, Source};
+use crate::audio::{DeviceOptions, Source, Template};
 use crate::call::record::{CallDirection, Record};
 use crate::call::{CallId, MediaOptions};
 use crate::config::{self, ConfigError};
@@ -31,6 +31,7 @@ struct Wish {
 #[derive(Clone)]
 struct Conduct {
     record: Option<PathBuf>,
+    record_name: Template,
     max_calls: Option<u64>,
     reject: Option<u16>,
     early_media: bool,
@@ -93,6 +94,7 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
                 Event::Call(event) => reporter.call(&event),
                 Event::Registration(registration) => reporter.registration(&registration),
                 Event::Aside(aside) => reporter.aside(&aside),
+                Event::Recorded { call, recorded } => reporter.recording(call, &recorded),
                 Event::Notice { .. } | Event::Sound { .. } | Event::Lagged { .. } => {}
             },
             ended = &mut ending => {
@@ -109,6 +111,7 @@ pub(super) async fn run(verb: Box<AnswerArguments>, db: Option<PathBuf>, reporte
             Event::Call(event) => reporter.call(&event),
             Event::Registration(registration) => reporter.registration(&registration),
             Event::Aside(aside) => reporter.aside(&aside),
+            Event::Recorded { call, recorded } => reporter.recording(call, &recorded),
             Event::Notice { .. } | Event::Sound { .. } | Event::Lagged { .. } => {}
         }
     }
@@ -152,6 +155,7 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
     let (source, sink, sentences) = config::audio(source, verb.sink.clone());
     let conduct = Conduct {
         record: verb.record.clone(),
+        record_name: verb.record_name.clone(),
         max_calls: verb.max_calls,
         reject: config::reject(verb.reject)?,
         early_media,
@@ -161,7 +165,7 @@ fn wish(verb: &AnswerArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError
         until_source_ends: verb.duration.is_none() && matches!(source, Source::File { repeat: false, .. }),
     };
     config::named_devices(&source, &sink)?;
-    let io = Io { source, sink, record: None, music, sound };
+    let io = Io { source, sink, record: None, music, sound, ..Io::default() };
     Ok(Wish { settings, io, register, conduct, sentences })
 }
 
@@ -218,6 +222,7 @@ async fn take_calls(
                 Some(Event::Sound { call, sound }) => reporter.sound(call, &sound),
                 Some(Event::Registration(registration)) => reporter.registration(&registration),
                 Some(Event::Aside(aside)) => reporter.aside(&aside),
+                Some(Event::Recorded { call, recorded }) => reporter.recording(call, &recorded),
                 Some(Event::Lagged { missed }) => {
                     eprintln!("sidetone: {missed} events were missed");
                     let Ok(snapshot) = phone.snapshot().await else { return Exit::Failed };
@@ -274,16 +279,33 @@ fn hang_up_after(phone: &Phone, call: CallId, duration: Option<Duration>) {
 
 /// The audio of one call: the same for all, but each with a recording of its own.
 fn io_of(io: &Io, conduct: &Conduct, record: &Record) -> Io {
-    Io { record: conduct.record.as_deref().map(|directory| recording(directory, record)), ..io.clone() }
+    Io {
+        record: conduct.record.as_deref().map(|directory| recording(directory, &conduct.record_name, record)),
+        ..io.clone()
+    }
 }
 
-/// `2026-01-02T03-04-05Z_caller_id.wav`: sorts by time and is valid on every file system.
-pub(super) fn recording(directory: &Path, record: &Record) -> PathBuf {
-    let user = record.from.split(['@', ';']).next().unwrap_or_default();
-    let user = user.rsplit(':').next().unwrap_or_default();
-    let safe: String =
-        user.chars().filter(|letter| letter.is_ascii_alphanumeric() || "+-_.".contains(*letter)).collect();
-    let time = format!("{:.0}", record.created_at).replace(':', "-");
-    let id = record.id.rsplit('-').next().unwrap_or_default();
-    directory.join(format!("{time}_{}_{id}.wav", safe.chars().take(40).collect::<String>()))
+/// Where the recording of a call goes, by a template for its name.
+pub(super) fn recording(directory: &Path, name: &Template, record: &Record) -> PathBuf {
+    let user = |uri: &str| {
+        let user = uri.split(['@', ';']).next().unwrap_or_default();
+        user.rsplit(':').next().unwrap_or_default().to_owned()
+    };
+    let time = format!("{:.0}", record.created_at);
+    let (date, time) = time.trim_end_matches('Z').split_once('T').unwrap_or_default();
+    let account = record.metadata.get("account_name").and_then(serde_json::Value::as_str);
+    let account = account.map_or_else(|| user(record.account.as_deref().unwrap_or_default()), str::to_owned);
+    name.path(directory, |field| match field {
+        "date" => date.to_owned(),
+        "time" => time.replace(':', "-"),
+        "account" => account.clone(),
+        "from" => user(&record.from),
+        "to" => user(&record.to),
+        "number" => record.number.clone().unwrap_or_default(),
+        "direction" => match record.direction {
+            CallDirection::Inbound => "inbound".into(),
+            CallDirection::Outbound => "outbound".into(),
+        },
+        _ => record.id.rsplit('-').next().unwrap_or_default().to_owned(),
+    })
 }

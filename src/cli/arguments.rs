@@ -4,7 +4,7 @@ use super::console::ConsoleFlags;
 use super::doctor::DoctorArguments;
 use super::outside::WatchFlags;
 use super::trace::TraceArguments;
-use crate::audio::{Sink, Source};
+use crate::audio::{Sink, Source, Template};
 use crate::call::record::{CallDirection, Status};
 use crate::config::{AccountFlags, CallerFlags, MediaFlags, TraceFlags};
 use clap::{Args, Parser, Subcommand};
@@ -201,9 +201,12 @@ pub(super) struct AnswerArguments {
     /// Where what is heard goes: device, device:NAME (or a part, or its number) or null
     #[arg(long, value_name = "SINK")]
     pub(super) sink: Option<Sink>,
-    /// Records each call to a WAV file in this directory
+    /// Records each call to a file in this directory
     #[arg(long, value_name = "DIR")]
     pub(super) record: Option<PathBuf>,
+    /// Names the recordings: {date} {time} {account} {from} {to} {number} {call_id} {direction}, ending in .wav or .opus
+    #[arg(long, value_name = "TEMPLATE", default_value_t)]
+    pub(super) record_name: Template,
     /// Ends after so many calls
     #[arg(long, value_name = "N")]
     pub(super) max_calls: Option<u64>,

@@ -113,7 +113,7 @@ fn wish(verb: &CallArguments, db: Option<PathBuf>) -> Result<Wish, ConfigError> 
     let source = verb.source.clone().map(config::source).transpose()?;
     let (source, sink, sentences) = config::audio(source, verb.sink.clone());
     config::named_devices(&source, &sink)?;
-    let io = Io { source, sink, record: verb.record.clone(), music, sound };
+    let io = Io { source, sink, record: verb.record.clone(), music, sound, ..Io::default() };
     let anonymous = verb.anonymous.then(|| identity::ANONYMOUS.to_owned());
     let from_number = anonymous.or_else(|| verb.from_number.as_deref().map(config::dialled));
     let headers = verb.header.iter().map(|text| config::header(text)).collect::<Result<_, _>>()?;
@@ -175,11 +175,12 @@ pub(super) async fn conduct(
                     }
                     Notice::Trouble => eprintln!("sidetone: {text}"),
                     Notice::Moved => reporter.say(&text),
-                    Notice::SourceEnded | Notice::DtmfSent => {}
+                    Notice::SourceEnded | Notice::PlayEnded | Notice::DtmfSent => {}
                 },
                 Event::Sound { call, sound } => reporter.sound(call, &sound),
                 Event::Registration(registration) => reporter.registration(&registration),
                 Event::Aside(aside) => reporter.aside(&aside),
+                Event::Recorded { call, recorded } => reporter.recording(call, &recorded),
                 Event::Lagged { missed } => {
                     eprintln!("sidetone: {missed} events were missed");
                     let calls = phone.snapshot().await.ok()?.calls;

@@ -109,6 +109,7 @@ async fn keep(events: &mut Events, reporter: &Reporter, stop: &mut Stop) -> Exit
             event = events.next() => match event {
                 Some(Event::Registration(registration)) => reporter.registration(&registration),
                 Some(Event::Aside(aside)) => reporter.aside(&aside),
+                Some(Event::Recorded { call, recorded }) => reporter.recording(call, &recorded),
                 Some(_) => {}
                 None => return Exit::Failed,
             },

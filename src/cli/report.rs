@@ -6,7 +6,7 @@ use crate::call::CallId;
 use crate::call::record::{CallDirection, Record};
 use crate::driver::Clock;
 use crate::media::quality::Report as Quality;
-use crate::phone::{CallEvent, Failure, Moment, Registration, RegistrationState, Side, Sound};
+use crate::phone::{CallEvent, Failure, Moment, Recorded, Registration, RegistrationState, Side, Sound};
 use serde_json::{Map, Value, json};
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -212,6 +212,21 @@ impl Reporter {
                 self.live(&format!("{call}{text}"));
             }
         }
+    }
+
+    /// Tells that a recording is complete.
+    pub(super) fn recording(&self, call: Option<CallId>, recorded: &Recorded) {
+        let mut fields = serde_json::to_value(recorded).unwrap_or_default();
+        if let (Value::Object(fields), Some(call)) = (&mut fields, call) {
+            fields.insert("call".into(), call.0.into());
+        }
+        let path = recorded.path.display();
+        let text = match (&recorded.error, recorded.repaired) {
+            (Some(error), _) => error.clone(),
+            (None, true) => format!("repaired {path}, which a crash cut off after {:.1} s", recorded.seconds),
+            (None, false) => format!("recorded {:.1} s to {path}", recorded.seconds),
+        };
+        self.event("recording.ready", fields, &text);
     }
 
     /// Something happened in a call.

@@ -115,7 +115,7 @@ fn line(profile: Profile, sentences: &mut Vec<String>) -> Result<Line, ConfigErr
             let source = profile.source.clone().map(config::source).transpose()?;
             let (source, sink, said) = config::audio(source, profile.sink.clone());
             sentences.extend(said);
-            Io { source, sink, record: None, music: profile.music.clone(), sound: profile.sound }
+            Io { source, sink, record: None, music: profile.music.clone(), sound: profile.sound, ..Io::default() }
         }
         OnCall::Ring | OnCall::Reject(_) => Io::default(),
     };
@@ -125,7 +125,7 @@ fn line(profile: Profile, sentences: &mut Vec<String>) -> Result<Line, ConfigErr
 /// What calls are connected to that are made or answered by hand.
 fn typed_io(line: &Line) -> Io {
     let (source, sink, _) = config::audio(line.profile.source.clone(), line.profile.sink.clone());
-    Io { source, sink, record: None, music: line.profile.music.clone(), sound: line.profile.sound }
+    Io { source, sink, record: None, music: line.profile.music.clone(), sound: line.profile.sound, ..Io::default() }
 }
 
 /// Deals with calls by the policies of their accounts until the user wants an end.
@@ -187,7 +187,11 @@ async fn decide(phone: &Phone, lines: &[Line], call: CallId, record: &Record, ta
                 let _ = phone.connect(call, line.io.clone()).await;
             }
             if record.ringing_at.is_some() && taken.insert(call) {
-                let record_to = line.profile.record.as_deref().map(|directory| recording(directory, record));
+                let record_to = line
+                    .profile
+                    .record
+                    .as_deref()
+                    .map(|directory| recording(directory, &line.profile.record_name, record));
                 answer_after(
                     phone,
                     call,
@@ -207,6 +211,7 @@ fn tell(reporter: &Reporter, event: &Event) {
         Event::Notice { .. } => {}
         Event::Sound { call, sound } => reporter.sound(*call, sound),
         Event::Aside(aside) => reporter.aside(aside),
+        Event::Recorded { call, recorded } => reporter.recording(*call, recorded),
         Event::Lagged { missed } => eprintln!("sidetone: {missed} events were missed"),
     }
 }

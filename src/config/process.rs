@@ -110,6 +110,7 @@ impl Process {
             account_conduct: ids().zip(profiles).map(|(id, profile)| (id, profile.conduct)).collect(),
             rtp_ports: self.rtp_ports.clone(),
             media_workers: self.media_workers,
+            journal: Some(store::journal_of(&self.database(database.clone()))),
             database: Some(self.database(database)),
             take_unclaimed: self.take_unclaimed,
             tones: self.tones.clone(),

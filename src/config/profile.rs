@@ -7,7 +7,7 @@ use super::sound;
 use super::trust::{algorithm, networks};
 use super::value::{address, header};
 use super::{ConfigError, Environment, PASSWORD, file};
-use crate::audio::{DeviceOptions, Sink, Source};
+use crate::audio::{DeviceOptions, Sink, Source, Template};
 use crate::call::MediaOptions;
 use crate::carrier::{PRESETS, preset};
 use crate::media::plan::{Codec, OpusWish, SrtpSuite};
@@ -54,6 +54,8 @@ pub struct Profile {
     pub sound: DeviceOptions,
     /// Directory for recordings.
     pub record: Option<PathBuf>,
+    /// How recordings are named.
+    pub record_name: Template,
 }
 
 /// The values of an account where nothing else is said, as far as they are worth showing.
@@ -198,6 +200,7 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, environment: &Environment) -
         sink: reader.noted(reader.parse("sink")),
         sound: sound::devices(reader),
         record: reader.noted(reader.path("record")),
+        record_name: reader.noted(reader.parse("record_name")).unwrap_or_default(),
     })
 }
 

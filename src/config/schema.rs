@@ -251,6 +251,8 @@ pub struct Account {
     pub automatic_gain: Option<bool>,
     /// Directory for a recording of each call.
     pub record: Option<String>,
+    /// Name of a recording below that directory, as in --record-name.
+    pub record_name: Option<String>,
 }
 
 /// A text, or a list of texts.

@@ -67,7 +67,11 @@ pub(super) fn media(event: &Event) -> Option<Note> {
             let name = input.as_ref().or(output.as_ref()).cloned().unwrap_or_default();
             Note::new("device", format!("the {way} is {name}"), json!({"way": way, "name": name}))
         }
-        Event::SourceEnded { .. } | Event::Quality { .. } | Event::Levels { .. } => return None,
+        Event::SourceEnded { .. }
+        | Event::PlayEnded { .. }
+        | Event::Recorded { .. }
+        | Event::Quality { .. }
+        | Event::Levels { .. } => return None,
     })
 }
 

@@ -8,6 +8,7 @@
 //! ```
 
 mod bells;
+mod mixing;
 mod obey;
 mod publicity;
 mod sound;
@@ -16,7 +17,7 @@ use super::clock::Clock;
 use super::kept_out::KeptOut;
 use super::media::{self, CallStart, Event as MediaNews, Io, MediaDriver, WorkerLoad};
 use super::network::{self, Eye, Resolved};
-pub use super::notice::{Notice, Sound};
+pub use super::notice::{Notice, Recorded, Sound};
 use super::recording;
 use crate::audio::Adjust;
 use crate::call::record::Record;
@@ -36,8 +37,10 @@ use crate::sip::wire::StreamItem;
 use crate::time::{Duration, Instant};
 use crate::trace::{Note, Recorder};
 pub use bells::{Bells, Tones};
+use mixing::Conferences;
+pub use mixing::{ConferenceId, Member, Mixing, Part, StreamTap};
 use publicity::Publicity;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use tokio::sync::{mpsc, oneshot};
 
@@ -89,6 +92,8 @@ pub enum Command {
     Watch(AccountId, Option<Uri>, Duration, Reply<()>),
     /// Subscribe to the mailbox of an account, each time for so long.
     Subscribe(AccountId, Duration, Reply<()>),
+    /// Do something with the sound of calls.
+    Mixing(Mixing),
     /// How everything stands.
     Snapshot(oneshot::Sender<Snapshot>),
     /// End all calls, take all bindings back, then end.
@@ -117,6 +122,8 @@ pub enum Happening {
     Registration(Registration),
     /// Outside of calls.
     Aside(Box<Aside>),
+    /// A recording of a call is complete.
+    Recorded(CallId, Box<Recorded>),
     /// With the sound of a call; a sentence for the user. The call goes on.
     Notice {
         /// Whose.
@@ -167,11 +174,12 @@ struct Turn<F> {
     ports: HashMap<CallId, PortPair>,
     /// The ports that calls which run move to.
     moving: HashMap<CallId, PortPair>,
-    /// The calls whose media has started.
-    playing: HashSet<CallId>,
+    /// The calls whose media has started, and the rate of their audio, Hz.
+    playing: HashMap<CallId, u32>,
     resolved: mpsc::Sender<Resolved>,
     config: session::Config,
     publicity: Publicity,
+    conferences: Conferences,
     farewell: Option<Farewell>,
     kept_out: KeptOut,
 }
@@ -193,10 +201,11 @@ impl Signalling {
             audio: HashMap::new(),
             ports: HashMap::new(),
             moving: HashMap::new(),
-            playing: HashSet::new(),
+            playing: HashMap::new(),
             resolved,
             config,
             publicity,
+            conferences: Conferences::default(),
             farewell: None,
             kept_out: KeptOut::default(),
         };
@@ -306,6 +315,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                     self.signalling.recorder.call(now, &event);
                     self.ring(&event);
                     if event.moment == call::Moment::Ended {
+                        self.conferences.forget(event.call);
                         self.audio.remove(&event.call);
                         self.playing.remove(&event.call);
                         self.ports.remove(&event.call);
@@ -330,6 +340,7 @@ impl<F: FnMut(Happening)> Turn<F> {
             MediaOrder::Start(plan) => self.start_media(call, *plan),
             MediaOrder::Update(plan) => {
                 self.note(call, || recording::plan("changed", &plan));
+                self.playing.insert(call, plan.encoding.codec.sample_rate());
                 if let Err(error) = self.signalling.media.update(call.0, *plan) {
                     self.bring(call, MediaEvent::Failed(error.to_string()));
                 }
@@ -352,7 +363,7 @@ impl<F: FnMut(Happening)> Turn<F> {
         };
         self.note(call, || recording::plan("started", &plan));
         let random = self.signalling.random.split();
-        self.playing.insert(call);
+        self.playing.insert(call, plan.encoding.codec.sample_rate());
         let start = CallStart { ports, plan, config: self.config.clone(), io, random };
         if let Err(error) = self.signalling.media.start_call(call.0, start) {
             self.bring(call, MediaEvent::Failed(error.to_string()));
@@ -361,7 +372,7 @@ impl<F: FnMut(Happening)> Turn<F> {
 
     /// Keeps what the audio of a call is connected to, and connects it where media runs already.
     fn connect(&mut self, call: CallId, io: Io) {
-        if self.audio.insert(call, io.clone()).as_ref() == Some(&io) || !self.playing.contains(&call) {
+        if self.audio.insert(call, io.clone()).as_ref() == Some(&io) || !self.playing.contains_key(&call) {
             return;
         }
         if let Err(error) = self.signalling.media.connect(call.0, io) {
@@ -409,9 +420,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                 let media::Finished { report, recording, worker, media, .. } = *finished;
                 tracing::debug!(%call, ?worker, ?media, "media ended");
                 let recording = recording.and_then(|recording| {
-                    if let Some(error) = &recording.error {
-                        self.notice(call, Notice::Trouble, error.to_string());
-                    }
+                    self.recorded(call, &recording);
                     recording.path
                 });
                 self.count_devices(call, &worker.devices);
@@ -421,6 +430,12 @@ impl<F: FnMut(Happening)> Turn<F> {
             MediaNews::SourceEnded { error, .. } => {
                 let text = error.map_or_else(|| "the source came to its end".to_owned(), |error| error.to_string());
                 self.notice(call, Notice::SourceEnded, text);
+            }
+            MediaNews::Recorded { recording, .. } => self.recorded(call, &recording),
+            MediaNews::PlayEnded { error, .. } => {
+                let text =
+                    error.map_or_else(|| "what was played came to its end".to_owned(), |error| error.to_string());
+                self.notice(call, Notice::PlayEnded, text);
             }
             MediaNews::Trouble { trouble, .. } => self.handle_trouble(call, trouble),
             MediaNews::DeviceOpened { input, output, .. } => self.device_opened(call, input, output),

@@ -127,4 +127,10 @@ pub enum Refused {
     /// The call is over, or never was.
     #[error("there is no {0}; it has ended or never was")]
     NoCall(CallId),
+    /// Nobody is in the conference any more, or it never was.
+    #[error("there is no conference {0}; it ended with its last call or never was")]
+    NoConference(u64),
+    /// The call is in no conference, or in another one.
+    #[error("{0} is not in the conference")]
+    NotInConference(CallId),
 }

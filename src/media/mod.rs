@@ -5,6 +5,7 @@ pub mod comfort;
 pub mod dtmf;
 pub mod fuzz;
 pub mod jitter;
+pub mod mixer;
 pub mod packet;
 pub mod plan;
 pub mod quality;

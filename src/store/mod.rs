@@ -25,7 +25,7 @@ pub(crate) mod fixture;
 mod tests;
 
 pub use instance::{Instance, state_directory};
-pub use place::{default_path, path_from};
+pub use place::{default_path, journal_of, path_from};
 pub use query::{Query, Reader};
 
 use crate::call::record::{Record, Status};

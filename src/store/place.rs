@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where the database is when nobody says otherwise: `$SIDETONE_DB`, else `sidetone/sidetone.db` below
 /// `$XDG_DATA_HOME`, else below `~/.local/share` (XDG Base Directory Specification), else below the working directory.
@@ -20,6 +20,13 @@ pub fn path_from(variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
     let data = set("XDG_DATA_HOME").filter(|path| path.is_absolute());
     let home = || set("HOME").or_else(|| set("USERPROFILE")).map(|home| home.join(".local/share"));
     data.or_else(home).unwrap_or_default().join("sidetone").join("sidetone.db")
+}
+
+/// The directory beside the database where recordings are noted while they are written.
+pub fn journal_of(database: &Path) -> PathBuf {
+    let mut name = database.file_stem().unwrap_or_default().to_os_string();
+    name.push("-recordings");
+    database.with_file_name(name)
 }
 
 #[cfg(test)]

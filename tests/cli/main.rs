@@ -19,5 +19,6 @@ mod process;
 mod program;
 mod quality;
 mod secrets;
+mod sound;
 mod traces;
 mod usage;

@@ -350,3 +350,5 @@ fn a_hundred_calls_on_one_worker_are_no_load() {
         assert!(inbound.packets > 60 && inbound.lost < 10, "call {key}: {inbound:?}");
     }
 }
+
+mod conference;

@@ -30,6 +30,7 @@ keys (each acts at once):
   s        plays the own voice on the loudspeaker too, or no longer
   0-9 * #  sends a digit
   t        sends the far end to somebody else, who is asked for
+  k        has you and all calls that talk hear each other
   j        joins the far ends of the call and of another, whose number is asked for
   a, r     takes the call that rings, declines it
   d        calls somebody beside the calls there are
@@ -113,6 +114,7 @@ impl Keys {
             'q' => Line::HangupOrQuit,
             'a' => Line::Answer(Which::Current),
             'r' => Line::Reject(486),
+            'k' => Line::Conference(Vec::new()),
             'y' => Line::Follow(Which::Current),
             'n' => Line::Stay(Which::Current),
             'l' => Line::Calls,
@@ -192,13 +194,14 @@ mod tests {
             ("r", Line::Reject(486)),
             ("y", Line::Follow(Which::Current)),
             ("n", Line::Stay(Which::Current)),
+            ("k", Line::Conference(Vec::new())),
             ("l", Line::Calls),
             ("?", Line::Keys),
             ("\u{4}", Line::Quit),
         ] {
             assert_eq!(press(&mut Keys::default(), key), [Pressed::Do(key.into(), Ok(line))], "{key:?}");
         }
-        for key in "hmtjardcynlq:?*#".chars() {
+        for key in "hmtjkardcynlq:?*#".chars() {
             let told = HELP.lines().any(|line| line.get(..9).is_some_and(|keys| keys.contains(key)));
             assert!(told, "{key} is in the help");
         }

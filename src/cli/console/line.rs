@@ -1,7 +1,8 @@
 //! What one line of the console says.
 
-use crate::audio::Gain;
+use crate::audio::{Gain, Source};
 use crate::media::plan::{Codec, UnknownCodec};
+use crate::phone::{Layout, Play, Tape};
 use std::net::IpAddr;
 
 /// What `help` prints.
@@ -19,6 +20,19 @@ commands (baresip's key in parentheses; CALL is a number of `calls`, the marked 
   gain DB                  sends the microphone so much louder, in the same words
   sidetone DB|off          plays the own voice on the loudspeaker
   dtmf DIGITS              sends digits; a line of digits alone does the same
+  conference CALL...       has these calls and you hear each other; all that talk when none is given
+  bridge CALL CALL         has two far ends talk with each other, without you
+  listen [CALL]            in a conference: a call (you when absent) only listens
+  speak [CALL]             in a conference: it is heard by all again
+  coach CALL               in a conference: only the far end of CALL hears you
+  leave [CALL]             takes a call out of its conference
+  play FILE [DB]           plays a file to the far end beside your voice, louder or softer by DB
+  announce FILE [DB]       the same, in place of your voice or the music of a hold
+  loop FILE [DB]           as `play`, again and again
+  silence [CALL]           plays nothing more
+  record [FILE]            records the call to FILE (.wav, .opus), or to a name made of date, time and caller
+  record pause | stop      leaves out what follows, or completes the file
+  record resume [beep]     goes on, with a beep for the pause
   codec CODEC[,CODEC]  (c) goes on with these codecs
   address IP               takes the sound at another address of this machine
   transfer URI         (r) sends the far end of the call to somebody else
@@ -45,6 +59,15 @@ pub(super) enum Line {
     Gain(Turn),
     SideTone(Option<Gain>),
     Dtmf(String),
+    Conference(Vec<u64>),
+    Bridge(u64, u64),
+    Listen(Option<u64>),
+    Speak(Option<u64>),
+    Coach(u64),
+    Leave(Which),
+    Play(Play),
+    Silence(Which),
+    Record(Option<Tape>),
     Codec(Vec<Codec>),
     Address(IpAddr),
     Transfer(String),
@@ -80,7 +103,7 @@ pub(super) enum Turn {
 }
 
 /// The words, with baresip's keys.
-const WORDS: [(&str, &str); 22] = [
+const WORDS: [(&str, &str); 33] = [
     ("dial", "d"),
     ("answer", "a"),
     ("reject", ""),
@@ -93,6 +116,17 @@ const WORDS: [(&str, &str); 22] = [
     ("gain", ""),
     ("sidetone", ""),
     ("dtmf", ""),
+    ("conference", ""),
+    ("bridge", ""),
+    ("listen", ""),
+    ("speak", ""),
+    ("coach", ""),
+    ("leave", ""),
+    ("play", ""),
+    ("announce", ""),
+    ("loop", ""),
+    ("silence", ""),
+    ("record", ""),
     ("codec", "c"),
     ("address", ""),
     ("transfer", "r"),
@@ -153,6 +187,36 @@ pub(super) fn parse(text: &str) -> Result<Line, String> {
             db => Some(db.parse::<Gain>().map_err(|error| error.to_string())?),
         }),
         "dtmf" => Line::Dtmf(need("digits: dtmf 123#")?),
+        "conference" => Line::Conference(numbers(rest)?),
+        "bridge" => match numbers(&need("the numbers of two calls: bridge 1 2")?)?[..] {
+            [one, other] if one != other => Line::Bridge(one, other),
+            _ => return Err("`bridge` needs the numbers of two calls: bridge 1 2".into()),
+        },
+        "listen" => Line::Listen(numbers(rest)?.first().copied()),
+        "speak" => Line::Speak(numbers(rest)?.first().copied()),
+        "coach" => {
+            let number = need("the number of the call that hears you: coach 2")?;
+            Line::Coach(numbers(&number)?[0])
+        }
+        "leave" => Line::Leave(which()?),
+        "play" | "announce" | "loop" => {
+            let words = need("a WAV file: play moment.wav")?;
+            let (file, gain) = match words.rsplit_once(' ').map(|(file, gain)| (file, gain.parse::<f32>())) {
+                Some((file, Ok(gain))) if gain.abs() <= 60.0 => (file.trim().to_owned(), gain),
+                _ => (words, 0.0),
+            };
+            let source = Source::File { path: file.into(), repeat: known == "loop" };
+            Line::Play(Play { source, gain_db: gain, instead: known == "announce" })
+        }
+        "silence" => Line::Silence(which()?),
+        "record" => Line::Record(match rest {
+            "" => None,
+            "pause" => Some(Tape::Pause),
+            "resume" => Some(Tape::Resume { beep: false }),
+            "resume beep" => Some(Tape::Resume { beep: true }),
+            "stop" => Some(Tape::Stop),
+            file => Some(Tape::Start(file.into(), Layout::Stereo)),
+        }),
         "codec" => {
             let words = need("codecs: codec pcma")?;
             let codecs = words.split([',', ' ']).filter(|word| !word.is_empty()).map(str::parse);
@@ -192,6 +256,13 @@ fn turn(text: &str) -> Result<Turn, String> {
         None if text.starts_with(['+', '-']) => Ok(Turn::By(gain(text)?.db())),
         None => Ok(Turn::To(gain(text)?)),
     }
+}
+
+/// Numbers of calls.
+fn numbers(text: &str) -> Result<Vec<u64>, String> {
+    let no = |word: &str| format!("\"{word}\" is no number of a call; `calls` lists them");
+    let words = text.split([',', ' ']).filter(|word| !word.is_empty());
+    words.map(|word| word.parse().map_err(|_| no(word))).collect()
 }
 
 fn unknown(word: &str) -> String {
@@ -234,6 +305,23 @@ mod tests {
             ("reject 603", Line::Reject(603)),
             ("b 3", Line::Hangup(Which::Number(3))),
             ("dial 100", Line::Dial("100".into())),
+            ("conference", Line::Conference(vec![])),
+            ("conference 1, 2 3", Line::Conference(vec![1, 2, 3])),
+            ("bridge 1 2", Line::Bridge(1, 2)),
+            ("listen", Line::Listen(None)),
+            ("speak 2", Line::Speak(Some(2))),
+            ("coach 2", Line::Coach(2)),
+            ("leave 2", Line::Leave(Which::Number(2))),
+            (
+                "play a b.wav -6",
+                Line::Play(Play { source: "file:a b.wav".parse().unwrap(), gain_db: -6.0, instead: false }),
+            ),
+            ("announce x.wav", Line::Play(Play { instead: true, ..Play::beside("file:x.wav".parse().unwrap()) })),
+            ("loop x.wav", Line::Play(Play::beside("loop:x.wav".parse().unwrap()))),
+            ("silence", Line::Silence(Which::Current)),
+            ("record", Line::Record(None)),
+            ("record x.opus", Line::Record(Some(Tape::Start("x.opus".into(), Layout::Stereo)))),
+            ("record resume beep", Line::Record(Some(Tape::Resume { beep: true }))),
             ("codec pcma, opus", Line::Codec(vec![Codec::Pcma, Codec::Opus])),
             ("address 192.0.2.7", Line::Address("192.0.2.7".parse().unwrap())),
             ("follow", Line::Follow(Which::Current)),
@@ -254,6 +342,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_what_would_be_right() {
         for (text, part) in [
+            ("bridge 1", "two calls"),
+            ("bridge 1 1", "two calls"),
+            ("play", "moment.wav"),
+            ("conference bob", "no number"),
             ("holdd", "`hold`"),
             ("transfr sip:x", "`transfer`"),
             ("hang", "`hangup`"),

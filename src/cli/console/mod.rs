@@ -5,6 +5,7 @@
 //!  stdin ──── thread ─▶ lines ─▶ parse ─┴─ task ─▶ Phone ─▶ Reporter (a sentence, or {"event":"command.reply"})
 //! ```
 
+mod join;
 mod keys;
 mod line;
 mod terminal;
@@ -14,7 +15,7 @@ use crate::audio::{Adjust, DeviceOptions, Gain};
 use crate::call::CallId;
 use crate::call::record::{CallDirection, Record};
 use crate::config;
-use crate::phone::{Account, Change, CommandError, Dial, Io, Phone};
+use crate::phone::{Account, Change, CommandError, ConferenceId, Dial, Io, Phone};
 use clap::Args;
 use keys::{Keys, Pressed};
 use line::{Line, Turn, Which};
@@ -59,6 +60,8 @@ struct Memory {
     muted: HashSet<CallId>,
     /// How the sound devices of a call are used, where that was changed.
     sounds: HashMap<CallId, DeviceOptions>,
+    /// The conference that was begun last.
+    conference: Option<ConferenceId>,
 }
 
 /// An open console; a terminal is as it was when this is dropped.
@@ -129,7 +132,7 @@ impl Console {
         let calls = self.phone.snapshot().await.map_err(said)?.calls;
         memory.muted.retain(|muted| calls.iter().any(|(id, _)| id == muted));
         memory.sounds.retain(|whose, _| calls.iter().any(|(id, _)| id == whose));
-        let Memory { focus, muted: silent, sounds } = memory;
+        let Memory { focus, muted: silent, sounds, conference } = memory;
         if focus.is_none_or(|focus| !calls.iter().any(|(id, _)| *id == focus)) {
             *focus = newest(&calls);
         }
@@ -237,6 +240,18 @@ impl Console {
                 let call = which(Which::Current)?;
                 phone.dtmf(call, &digits).await.map_err(said)?;
                 done(call, "")
+            }
+            Line::Conference(_)
+            | Line::Bridge(..)
+            | Line::Listen(_)
+            | Line::Speak(_)
+            | Line::Coach(_)
+            | Line::Leave(_)
+            | Line::Play(_)
+            | Line::Silence(_)
+            | Line::Record(_) => {
+                let asked = join::Asked { phone, calls: &calls, focus: *focus };
+                asked.carry_out(line, conference).await
             }
             Line::Codec(codecs) => {
                 let call = which(Which::Current)?;

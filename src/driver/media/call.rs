@@ -1,12 +1,16 @@
 //! One call of a worker: its session, sockets, source, sink and recording.
 
+mod conference;
+mod tape;
+
 use super::super::clock::Clock;
 use super::closing::Closing;
 use super::event::{Counters, Event, Finished, Trouble};
 use super::outbox::Outbox;
 use super::port::{Batch, Port};
 use super::schedule::Schedule;
-use crate::audio::{Adjust, Change, Device, Input, Listener, Recorder, Recording, Tick, Way};
+use crate::audio::{Adjust, Change, Device, Input, Listener, Player, Recorder, Recording, Tap, Tick, Way};
+use crate::media::codec;
 use crate::media::dtmf::{self, Digit};
 use crate::media::plan::Plan;
 use crate::media::session::{self, Component, Session};
@@ -17,16 +21,16 @@ use mio::{Registry, Token};
 const QUALITY_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the ring of a device is looked at: its callback may not wake anybody.
-const DEVICE_LOOK: Duration = Duration::from_millis(2);
+pub(super) const DEVICE_LOOK: Duration = Duration::from_millis(2);
 
 /// A microphone that gives nothing for so long is replaced by silence: several times the pieces that devices work in.
-const DEVICE_SILENCE: Duration = Duration::from_millis(80);
+pub(super) const DEVICE_SILENCE: Duration = Duration::from_millis(80);
 
 /// How often levels are told, to whoever asked for them.
 const LEVELS_EVERY: Duration = Duration::from_millis(200);
 
 /// Ticks that a microphone may pace in one turn, when it gives large pieces.
-const DEVICE_TICKS: usize = 8;
+pub(super) const DEVICE_TICKS: usize = 8;
 
 /// What the audio of a running call is connected to from now on.
 pub(super) struct Ends {
@@ -81,6 +85,15 @@ pub(super) struct Call {
     told: Instant,
     /// A recording that ended before the call did.
     lost_recording: Option<Recording>,
+    /// Something that the far end hears beside or in place of what is said.
+    player: Option<Player>,
+    /// Whoever listens and speaks as a program.
+    tap: Option<Box<Tap>>,
+    muted: bool,
+    /// In a conference: which, and how much audio it works on at a time.
+    conference: Option<(u64, Duration)>,
+    /// What was said in a conference and does not fill a packet yet.
+    gathered: Vec<i16>,
 }
 
 impl Call {
@@ -109,6 +122,11 @@ impl Call {
             counters: Counters::default(),
             told: now,
             lost_recording: None,
+            player: None,
+            tap: None,
+            muted: false,
+            conference: None,
+            gathered: Vec::new(),
         };
         call.fit();
         call
@@ -140,10 +158,15 @@ impl Call {
         self.rtcp.watch(registry, rtcp);
     }
 
-    /// Takes and sends RTP on other sockets from now on.
-    pub(super) fn move_to(&mut self, rtp: Port, rtcp: Port, registry: &Registry) {
+    /// Has the poll not tell of it any more.
+    pub(super) fn unwatch(&mut self, registry: &Registry) {
         self.rtp.unwatch(registry);
         self.rtcp.unwatch(registry);
+    }
+
+    /// Takes and sends RTP on other sockets from now on.
+    pub(super) fn move_to(&mut self, rtp: Port, rtcp: Port, registry: &Registry) {
+        self.unwatch(registry);
         (self.rtp, self.rtcp) = (rtp, rtcp);
     }
 
@@ -217,6 +240,11 @@ impl Call {
             Some(device) if device.captures() => self.schedule.next().min(now + DEVICE_LOOK),
             _ => self.schedule.next(),
         };
+        self.look_around(now, outbox);
+    }
+
+    /// Does what goes by the second.
+    fn look_around(&mut self, now: Instant, outbox: &mut Outbox) {
         if now >= self.next_quality {
             self.next_quality += QUALITY_EVERY;
             if self.next_quality <= now {
@@ -224,6 +252,7 @@ impl Call {
             }
             let report = Box::new(self.session.quality(now));
             outbox.post(Event::Quality { key: self.key, report });
+            self.tap.take_if(|tap| tap.is_abandoned());
             self.look_after_recording(outbox);
         }
     }
@@ -281,73 +310,81 @@ impl Call {
 
     /// One packet time, `due` when it should have come: hears, plays, reads, sends.
     fn tick(&mut self, due: Instant, now: Instant, clock: &Clock, batch: &mut Batch, outbox: &mut Outbox) {
+        let now = self.hear(now, clock, batch);
+        // The clock is read for those who want to know.
+        let heard = self.listener.as_ref().map(|_| clock.now());
+        let mut said = std::mem::take(&mut self.said);
+        self.read(&mut said, outbox);
+        self.said = said;
+        self.say(now, outbox);
+        self.schedule.shift(self.session.shift());
+        let own = std::mem::take(&mut self.heard);
+        self.play(&own, due, now, heard, clock);
+        self.heard = own;
+    }
+
+    /// Takes what has arrived, and makes of it what the far end says in this tick. Returns the time that the session knows.
+    fn hear(&mut self, now: Instant, clock: &Clock, batch: &mut Batch) -> Instant {
         self.receive(Component::Rtp, batch, clock);
         if self.rtcp.may_hold_more() {
             self.receive(Component::Rtcp, batch, clock);
         }
         let now = self.tell(now);
         self.session.playout(now, &mut self.heard);
-        // The clock is read for those who want to know.
-        let heard = self.listener.as_ref().map(|_| clock.now());
+        now
+    }
+
+    /// Fills `said` with what our user says in this tick, or the music of a hold.
+    fn read(&mut self, said: &mut [i16], outbox: &mut Outbox) {
         let microphone = self.device.as_mut().filter(|device| device.captures());
-        let captured = microphone.map(|device| device.read(&mut self.said)).is_some();
+        let captured = microphone.map(|device| device.read(said)).is_some();
         if (!captured || self.input.is_holding())
-            && let Some(ended) = self.input.read(&self.heard, &mut self.said)
+            && let Some(ended) = self.input.read(&self.heard, said)
         {
             outbox.post(Event::SourceEnded { key: self.key, error: ended.0 });
         }
-        self.session.capture(now, &self.said);
+    }
+
+    /// Sends what is said in this tick, and records both sides of it.
+    fn say(&mut self, now: Instant, outbox: &mut Outbox) {
+        if let Some(ended) = self.player.as_mut().and_then(|player| player.play(&mut self.said)) {
+            self.player = None;
+            outbox.post(Event::PlayEnded { key: self.key, error: ended.0 });
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.speak(&mut self.said);
+            tap.listen(&self.said, &self.heard);
+        }
+        self.capture(now);
         if self.session.poll_timeout().is_some_and(|due| due <= now) {
             self.session.handle_timeout(now);
         }
         self.flush(outbox);
-        self.schedule.shift(self.session.shift());
-        if let Some(device) = &mut self.device {
-            device.play(&self.heard);
-        }
         if let Some(recorder) = &mut self.recorder {
             recorder.push(&self.said, &self.heard);
         }
-        if let (Some(listener), Some(heard)) = (&mut self.listener, heard) {
+    }
+
+    /// Lets our user hear `heard`, which was ready at the time `ready` if anybody wants to know.
+    fn play(&mut self, heard: &[i16], due: Instant, began: Instant, ready: Option<Instant>, clock: &Clock) {
+        if let Some(device) = &mut self.device {
+            device.play(heard);
+        }
+        if let (Some(listener), Some(ready)) = (&mut self.listener, ready) {
             let playout = self.session.counters().playout;
             let tick = Tick {
                 rate: self.session.rate(),
-                samples: self.heard.len(),
+                samples: heard.len(),
                 voiced: self.input.voiced(),
                 due,
-                began: now,
-                heard,
+                began,
+                heard: ready,
                 sent: clock.now(),
                 waited: playout.delay_sum,
                 played: playout.played,
                 missed: 0,
             };
-            listener.hear(tick, &self.heard);
-        }
-    }
-
-    /// Keeps the recording in time over ticks that were left out.
-    fn leave_out(&mut self, ticks: u64) {
-        if ticks == 0 {
-            return;
-        }
-        if let Some(recorder) = &mut self.recorder {
-            self.said.fill(0);
-            for _ in 0..ticks {
-                recorder.push(&self.said, &self.said);
-            }
-        }
-    }
-
-    fn look_after_recording(&mut self, outbox: &mut Outbox) {
-        if self.recorder.as_ref().is_some_and(Recorder::has_failed)
-            && let Some(recorder) = self.recorder.take()
-        {
-            let mut recording = recorder.finish().wait();
-            if let Some(error) = recording.error.take() {
-                outbox.post(Event::Trouble { key: self.key, trouble: error.into() });
-            }
-            self.lost_recording = Some(recording);
+            listener.hear(tick, heard);
         }
     }
 
@@ -370,9 +407,16 @@ impl Call {
         };
     }
 
-    /// Sends silence, or the user's voice again.
+    /// Sends silence, or the user's voice again. In a conference only the user's voice is left out.
     pub(super) fn mute(&mut self, muted: bool) {
-        self.session.mute(muted);
+        self.muted = muted;
+        self.session.mute(muted && self.conference.is_none());
+    }
+
+    /// Plays something to the far end, in place of what is played already; nothing ends that.
+    pub(super) fn set_player(&mut self, player: Option<Player>) {
+        self.player = player;
+        self.fit();
     }
 
     /// Turns something at its sound devices.
@@ -388,8 +432,7 @@ impl Call {
         let report = self.session.quality(now);
         self.session.close(now);
         self.flush(outbox);
-        self.rtp.unwatch(registry);
-        self.rtcp.unwatch(registry);
+        self.unwatch(registry);
         let recorder = self.recorder.take();
         self.counters.devices = self.device.as_ref().map(Device::counters).unwrap_or_default();
         self.counters.late_samples = self.input.late();
@@ -406,18 +449,24 @@ impl Call {
 
     /// Makes everything fit the rate and packet time of the session.
     fn fit(&mut self) {
-        let (rate, period) = (self.session.rate(), self.session.packet_time());
-        let samples = u128::from(rate) * period.as_micros() / 1_000_000;
-        let samples = usize::try_from(samples).unwrap_or_default();
+        let (rate, packet) = (self.session.rate(), self.session.packet_time());
+        let period = self.conference.map_or(packet, |(_, period)| period);
+        let samples = codec::samples(period, rate);
         self.heard.resize(samples, 0);
         self.said.resize(samples, 0);
         self.schedule.set_period(period);
         // Where what is heard goes back at once, the packets set the beat; a device has a beat of its own.
-        self.session.follow(self.device.is_none() && self.input.echoes());
+        self.session.follow(self.device.is_none() && self.input.echoes() && self.conference.is_none());
         self.input.set_rate(rate);
         self.input.hold(self.session.is_holding());
         if let Some(device) = &mut self.device {
             device.set_rate(rate);
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.set_rate(rate);
+        }
+        if let Some(player) = &mut self.player {
+            player.set_rate(rate);
         }
         if let Some(recorder) = &mut self.recorder {
             recorder.set_rate(rate);

@@ -1,4 +1,4 @@
-//! The end of a call that waits for its recording.
+//! The end of a call, or of a recording in its course, that waits for the disk.
 
 use super::event::{Event, Finished};
 use super::outbox::Outbox;
@@ -6,10 +6,11 @@ use crate::audio::{Finishing, RecorderError, Recording};
 use crate::time::{Duration, Instant};
 
 /// How long the end of a call waits for the disk to finish its recording.
-const RECORDING_PATIENCE: Duration = Duration::from_secs(5);
+const RECORDING_PATIENCE: Duration = Duration::from_secs(20);
 
-/// A call that is over, but whose recording is still being written.
+/// A call that is over, or goes on, but whose recording is still being written.
 pub(super) struct Closing {
+    key: u64,
     finished: Option<Box<Finished>>,
     recording: Option<Finishing>,
     deadline: Instant,
@@ -18,27 +19,32 @@ pub(super) struct Closing {
 impl Closing {
     /// Waits from `now` on for `recording`, if there is one, to tell that the call has `finished`.
     pub(super) fn new(now: Instant, finished: Box<Finished>, recording: Option<Finishing>) -> Self {
-        Self { finished: Some(finished), recording, deadline: now + RECORDING_PATIENCE }
+        Self { key: finished.key, finished: Some(finished), recording, deadline: now + RECORDING_PATIENCE }
+    }
+
+    /// Waits for a recording of the call `key`, which goes on.
+    pub(super) fn of_recording(now: Instant, key: u64, recording: Finishing) -> Self {
+        Self { key, finished: None, recording: Some(recording), deadline: now + RECORDING_PATIENCE }
     }
 
     /// Posts the end of the call once its recording is complete or overdue; `false` while it is neither.
     pub(super) fn finish(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
-        if let (Some(recording), Some(finished)) = (self.recording.take(), self.finished.as_mut()) {
-            match recording.poll() {
-                Ok(recording) => finished.recording = Some(recording),
+        if let Some(recording) = self.recording.take() {
+            let recording = match recording.poll() {
+                Ok(recording) => recording,
                 Err(unfinished) if now < self.deadline => {
                     self.recording = Some(unfinished);
                     return false;
                 }
                 Err(unfinished) => {
-                    let error = RecorderError::Slow { path: unfinished.path().into() };
-                    finished.recording = Some(Recording {
-                        path: Some(unfinished.path().into()),
-                        frames: 0,
-                        dropped: 0,
-                        error: Some(error),
-                    });
+                    let path = unfinished.path();
+                    let error = Some(RecorderError::Slow { path: path.into() });
+                    Recording { path: Some(path.into()), error, ..Recording::default() }
                 }
+            };
+            match &mut self.finished {
+                Some(finished) => finished.recording = Some(recording),
+                None => outbox.post(Event::Recorded { key: self.key, recording: Box::new(recording) }),
             }
         }
         if let Some(finished) = self.finished.take() {

@@ -72,6 +72,20 @@ pub enum Event {
         /// What ended it, if it was not its end.
         error: Option<WavError>,
     },
+    /// What was played into the call came to its end.
+    PlayEnded {
+        /// Which call.
+        key: u64,
+        /// What ended it, if it was not its end.
+        error: Option<WavError>,
+    },
+    /// A recording is complete, and the call goes on.
+    Recorded {
+        /// Which call.
+        key: u64,
+        /// The recording.
+        recording: Box<Recording>,
+    },
     /// How the call sounds, each second. The only event that is dropped when nobody takes events.
     Quality {
         /// Which call.
@@ -125,6 +139,8 @@ impl Event {
             | Event::RemoteBye { key }
             | Event::Report { key, .. }
             | Event::SourceEnded { key, .. }
+            | Event::PlayEnded { key, .. }
+            | Event::Recorded { key, .. }
             | Event::Quality { key, .. }
             | Event::Trouble { key, .. }
             | Event::DeviceOpened { key, .. }

@@ -13,17 +13,20 @@
 mod call;
 mod closing;
 mod event;
+mod gather;
 mod load;
 mod outbox;
 mod port;
+mod room;
 mod schedule;
 mod worker;
 
 pub use event::{Counters, Event, Failure, Finished, Trouble};
+pub use gather::Tape;
 pub use load::WorkerLoad;
 
 use super::clock::Clock;
-use crate::audio::{Adjust, Device, DeviceOptions, Input, Listener, Recorder, Sink, Source, Wanted, WavError};
+use crate::audio::{Adjust, Device, DeviceOptions, Input, Layout, Listener, Recorder, Sink, Source, Wanted, WavError};
 use crate::media::dtmf::{Digit, Way};
 use crate::media::plan::Plan;
 use crate::media::session::Unusable;
@@ -34,6 +37,7 @@ use call::{Ends, Parts};
 use load::Load;
 use outbox::Outbox;
 use port::Port;
+use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -55,13 +59,15 @@ pub struct Settings {
     pub ports: Option<PortRange>,
     /// Events that may wait to be taken.
     pub events: usize,
+    /// Where recordings are noted while they are written, so that a crash does not cost them.
+    pub journal: Option<PathBuf>,
 }
 
 impl Default for Settings {
     /// One worker per two processors, at most four: a worker carries hundreds of G.711 calls.
     fn default() -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        Self { workers: (processors / 2).clamp(1, 4), ports: None, events: 4_096 }
+        Self { workers: (processors / 2).clamp(1, 4), ports: None, events: 4_096, journal: None }
     }
 }
 
@@ -72,8 +78,10 @@ pub struct Io {
     pub source: Source,
     /// Where what we hear goes.
     pub sink: Sink,
-    /// A stereo WAV file to record to: ours left, theirs right.
+    /// A file to record to: WAV, or Opus in Ogg when its name ends in `.opus` or `.ogg`.
     pub record: Option<PathBuf>,
+    /// Who is in which channel of the recording.
+    pub layout: Layout,
     /// What a far end hears that we put on hold.
     pub music: Source,
     /// How its sound devices are used.
@@ -141,6 +149,9 @@ pub enum StartError {
     /// The sockets cannot be used.
     #[error("the RTP sockets cannot be used: {0}; choose another local address")]
     Sockets(io::Error),
+    /// The recording does not begin.
+    #[error(transparent)]
+    Recording(#[from] crate::audio::RecorderError),
     /// The worker does not take it.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -163,12 +174,15 @@ pub struct MediaDriver {
     workers: Vec<WorkerHandle>,
     ports: RtpPorts,
     clock: Clock,
+    /// Calls that are on another worker than their key says.
+    moved: HashMap<u64, usize>,
+    journal: Option<PathBuf>,
 }
 
 #[derive(Debug)]
 struct WorkerHandle {
     commands: SyncSender<Command>,
-    waker: mio::Waker,
+    waker: Arc<mio::Waker>,
     load: Arc<Load>,
     thread: Option<JoinHandle<()>>,
 }
@@ -180,18 +194,24 @@ impl MediaDriver {
     /// If the system gives no thread or no poll.
     pub fn start(settings: &Settings, clock: Clock) -> io::Result<(Self, Receiver<Event>)> {
         let (sender, events) = tokio::sync::mpsc::channel(settings.events.max(1));
-        let workers = (0..settings.workers.max(1))
-            .map(|number| {
-                let poll = mio::Poll::new()?;
-                let waker = mio::Waker::new(poll.registry(), WAKER)?;
-                let (commands, inbox) = sync_channel(COMMANDS);
-                let load = Arc::new(Load::default());
-                let worker = Worker::new(poll, clock, inbox, Outbox::new(sender.clone()), load.clone());
-                let thread = thread::Builder::new().name(format!("media {number}")).spawn(move || worker.run())?;
-                Ok(WorkerHandle { commands, waker, load, thread: Some(thread) })
-            })
-            .collect::<io::Result<_>>()?;
-        Ok((Self { workers, ports: RtpPorts::new(settings.ports.clone()), clock }, events))
+        let mut workers = Vec::new();
+        let mut waiting = Vec::new();
+        for _ in 0..settings.workers.max(1) {
+            let poll = mio::Poll::new()?;
+            let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
+            let (commands, inbox) = sync_channel(COMMANDS);
+            let load = Arc::new(Load::default());
+            waiting.push(Worker::new(poll, clock, inbox, Outbox::new(sender.clone()), load.clone()));
+            workers.push(WorkerHandle { commands, waker, load, thread: None });
+        }
+        let peers: Vec<_> = workers.iter().map(|worker| (worker.commands.clone(), worker.waker.clone())).collect();
+        for (number, worker) in waiting.into_iter().enumerate() {
+            let peers = peers.clone();
+            let thread = thread::Builder::new().name(format!("media {number}")).spawn(move || worker.run(peers))?;
+            workers[number].thread = Some(thread);
+        }
+        let ports = RtpPorts::new(settings.ports.clone());
+        Ok((Self { workers, ports, clock, moved: HashMap::new(), journal: settings.journal.clone() }, events))
     }
 
     /// Binds a pair of ports on `ip` for a call; they are named in its SDP and handed to [`MediaDriver::start_call`].
@@ -225,7 +245,9 @@ impl MediaDriver {
             troubles.push(Trouble::Tone { hz, rate });
         }
         let recorder = io.record.and_then(|path| {
-            Recorder::start(&path, rate).map_err(|error| troubles.push(Trouble::Recording(error))).ok()
+            Recorder::open(&path, rate, io.layout, self.journal.as_deref())
+                .map_err(|error| troubles.push(Trouble::Recording(error)))
+                .ok()
         });
         let parts = Parts { key, session, rtp, rtcp, input, device, listener, recorder, troubles };
         Ok(self.tell(key, Command::Start(Box::new(parts)))?)
@@ -243,7 +265,9 @@ impl MediaDriver {
         let mut troubles = Vec::new();
         let listener = io.open_ear();
         let recorder = io.record.and_then(|path| {
-            Recorder::start(&path, rate).map_err(|error| troubles.push(Trouble::Recording(error))).ok()
+            Recorder::open(&path, rate, io.layout, self.journal.as_deref())
+                .map_err(|error| troubles.push(Trouble::Recording(error)))
+                .ok()
         });
         Ok(self.tell(key, Command::Connect(key, Box::new(Ends { input, device, listener, recorder, troubles })))?)
     }
@@ -294,11 +318,12 @@ impl MediaDriver {
     /// there is no such call.
     ///
     /// An end is never refused: it waits, some milliseconds at worst, until an overloaded worker takes it.
-    pub fn stop(&self, key: u64) {
+    pub fn stop(&mut self, key: u64) {
         let worker = self.worker(key);
         // A worker that has ended has closed its calls.
         let _ = worker.commands.send(Command::Stop(key));
         let _ = worker.waker.wake();
+        self.moved.remove(&key);
     }
 
     /// How each worker bears its load.
@@ -307,12 +332,20 @@ impl MediaDriver {
     }
 
     fn worker(&self, key: u64) -> &WorkerHandle {
-        // Keys count up, so this spreads the calls evenly; a call stays on its worker. There is at least one.
-        &self.workers[usize::try_from(key % self.workers.len() as u64).unwrap_or_default()]
+        &self.workers[self.moved.get(&key).copied().unwrap_or_else(|| self.home(key))]
+    }
+
+    /// Keys count up, so this spreads calls and conferences evenly. There is at least one worker.
+    fn home(&self, key: u64) -> usize {
+        usize::try_from(key % self.workers.len() as u64).unwrap_or_default()
     }
 
     fn tell(&self, key: u64, command: Command) -> Result<(), Refused> {
-        let worker = self.worker(key);
+        self.tell_worker(self.moved.get(&key).copied().unwrap_or_else(|| self.home(key)), command)
+    }
+
+    fn tell_worker(&self, worker: usize, command: Command) -> Result<(), Refused> {
+        let worker = &self.workers[worker];
         worker.commands.try_send(command).map_err(|error| match error {
             TrySendError::Full(_) => Refused::Overloaded,
             TrySendError::Disconnected(_) => Refused::Ended,

@@ -1,14 +1,19 @@
 //! One media thread: it owns its calls outright and paces them on an absolute schedule.
 
+mod rooms;
+
 use super::super::clock::Clock;
 use super::call::{Call, Ends, Parts};
 use super::closing::Closing;
 use super::event::{Event, Failure, Finished};
+use super::gather::Tape;
 use super::load::Load;
 use super::outbox::Outbox;
 use super::port::{Batch, Port};
-use crate::audio::Adjust;
+use super::room::Room;
+use crate::audio::{Adjust, Player, Recorder, Tap};
 use crate::media::dtmf::{Digit, Way};
+use crate::media::mixer::Part;
 use crate::media::plan::Plan;
 use crate::media::session::Component;
 use crate::time::{Duration, Instant};
@@ -17,7 +22,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::thread;
 
 /// The token of the waker; those of the sockets count up from 0.
@@ -41,8 +46,56 @@ pub(super) enum Command {
     Dtmf(u64, Vec<Digit>, Way),
     Mute(u64, bool),
     Adjust(u64, Adjust),
+    Play(u64, Option<Box<Player>>),
+    Tap(u64, Box<Tap>),
+    /// With the recorder of a recording that begins.
+    Tape(u64, Tape, Option<Box<Recorder>>),
+    /// A call takes part in a conference; our user does so too, at the first call.
+    Enter {
+        key: u64,
+        conference: u64,
+        part: Part,
+        us: Option<Part>,
+    },
+    Leave(u64),
+    /// Another part for a call of a conference, or our user.
+    Assign {
+        conference: u64,
+        who: Option<u64>,
+        part: Option<Part>,
+    },
+    /// A call will come from another worker.
+    Expect(u64),
+    /// A call goes to another worker.
+    HandOver(u64, usize),
+    /// It has come, if there is one.
+    Adopt(u64, Option<Box<Call>>),
     Stop(u64),
     Shutdown,
+}
+
+impl Command {
+    /// The call that it is about.
+    fn key(&self) -> Option<u64> {
+        match self {
+            Command::Start(parts) => Some(parts.key),
+            Command::Update(key, _)
+            | Command::Connect(key, _)
+            | Command::Move(key, _)
+            | Command::Dtmf(key, ..)
+            | Command::Mute(key, _)
+            | Command::Adjust(key, _)
+            | Command::Play(key, _)
+            | Command::Tape(key, ..)
+            | Command::Tap(key, _)
+            | Command::Enter { key, .. }
+            | Command::Leave(key)
+            | Command::HandOver(key, _)
+            | Command::Stop(key) => Some(*key),
+            Command::Assign { who, .. } => *who,
+            Command::Expect(_) | Command::Adopt(..) | Command::Shutdown => None,
+        }
+    }
 }
 
 /// What a worker lends a call that it acts on.
@@ -72,6 +125,13 @@ pub(super) struct Worker {
     wakes: BinaryHeap<Reverse<(Instant, usize, u64)>>,
     closing: Vec<Closing>,
     batch: Batch,
+    rooms: Vec<Room>,
+    /// How to reach each worker, this one among them.
+    peers: Vec<(SyncSender<Command>, Arc<mio::Waker>)>,
+    /// Calls on their way to other workers.
+    leaving: Vec<(usize, Command)>,
+    /// Commands for calls on their way to here.
+    expected: HashMap<u64, Vec<Command>>,
     /// Since when it is told to shut down.
     over: Option<Instant>,
 }
@@ -84,6 +144,10 @@ impl Worker {
             commands,
             outbox,
             load,
+            rooms: Vec::new(),
+            peers: Vec::new(),
+            leaving: Vec::new(),
+            expected: HashMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
             by_key: HashMap::new(),
@@ -94,14 +158,17 @@ impl Worker {
         }
     }
 
-    /// Runs until it is told to shut down and every call is closed.
-    pub(super) fn run(mut self) {
+    /// Runs until it is told to shut down and every call is closed; `peers` are all workers.
+    pub(super) fn run(mut self, peers: Vec<(SyncSender<Command>, Arc<mio::Waker>)>) {
+        self.peers = peers;
         let mut events = Events::with_capacity(EVENTS);
         while !self.is_done() {
             self.wait(&mut events);
             self.receive(&events);
             self.obey();
+            self.send_leaving();
             self.wake_calls();
+            self.turn_rooms();
             self.close();
             self.outbox.flush();
             self.load.set_dropped_events(self.outbox.dropped());
@@ -120,8 +187,9 @@ impl Worker {
     fn wait(&mut self, events: &mut Events) {
         let now = self.clock.now();
         let due = self.wakes.peek().map(|Reverse((due, ..))| *due);
-        let look = (!self.closing.is_empty() || self.outbox.is_waiting()).then(|| now + LOOK_AGAIN);
-        let left = due.into_iter().chain(look).min().map(|due| due.since(now));
+        let looks = !self.closing.is_empty() || self.outbox.is_waiting() || !self.leaving.is_empty();
+        let look = looks.then(|| now + LOOK_AGAIN);
+        let left = due.into_iter().chain(look).chain(self.rooms_due()).min().map(|due| due.since(now));
         // The poll counts whole milliseconds and rounds up; the rest is slept, which is exact to some 0.1 ms. What
         // arrives meanwhile carries the kernel's stamp.
         let whole = left.map(|left| Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
@@ -152,42 +220,66 @@ impl Worker {
     fn obey(&mut self) {
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Start(parts)) => self.start(*parts),
-                Ok(Command::Update(key, plan)) => {
-                    if let Some(index) = self.by_key.get(&key).copied() {
-                        self.with(index, |call, worker| call.update(worker.clock.now(), *plan, worker.outbox));
+                Ok(command) => {
+                    match command.key().and_then(|key| self.expected.get_mut(&key)) {
+                        Some(waiting) => waiting.push(command),
+                        None => self.carry_out(command),
+                    }
+                    if self.over.is_some() {
+                        return;
                     }
                 }
-                Ok(Command::Connect(key, ends)) => {
-                    if let Some(index) = self.by_key.get(&key).copied() {
-                        self.with(index, |call, worker| call.connect(*ends, worker.outbox));
-                    }
-                }
-                Ok(Command::Move(key, ports)) => self.move_call(key, *ports),
-                Ok(Command::Dtmf(key, digits, way)) => {
-                    if let Some(index) = self.by_key.get(&key).copied() {
-                        self.with(index, |call, worker| call.dtmf(worker.clock.now(), &digits, way));
-                    }
-                }
-                Ok(Command::Mute(key, muted)) => {
-                    if let Some(index) = self.by_key.get(&key).copied() {
-                        self.with(index, |call, _| call.mute(muted));
-                    }
-                }
-                Ok(Command::Adjust(key, adjust)) => {
-                    if let Some(index) = self.by_key.get(&key).copied() {
-                        self.with(index, |call, _| call.adjust(adjust));
-                    }
-                }
-                Ok(Command::Stop(key)) => self.stop(key),
-                Ok(Command::Shutdown) | Err(TryRecvError::Disconnected) => {
-                    self.over.get_or_insert(self.clock.now());
-                    let keys: Vec<u64> = self.by_key.keys().copied().collect();
-                    keys.into_iter().for_each(|key| self.stop(key));
-                    return;
-                }
+                Err(TryRecvError::Disconnected) => return self.shut_down(),
                 Err(TryRecvError::Empty) => return,
             }
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Start(parts) => self.start(*parts),
+            Command::Update(key, plan) => {
+                self.with_key(key, |call, worker| call.update(worker.clock.now(), *plan, worker.outbox));
+            }
+            Command::Connect(key, ends) => self.with_key(key, |call, worker| call.connect(*ends, worker.outbox)),
+            Command::Move(key, ports) => self.move_call(key, *ports),
+            Command::Dtmf(key, digits, way) => {
+                self.with_key(key, |call, worker| call.dtmf(worker.clock.now(), &digits, way));
+            }
+            Command::Mute(key, muted) => self.mute(key, muted),
+            Command::Adjust(key, adjust) => self.with_key(key, |call, _| call.adjust(adjust)),
+            Command::Play(key, player) => self.with_key(key, |call, _| call.set_player(player.map(|player| *player))),
+            Command::Tap(key, tap) => self.with_key(key, |call, _| call.set_tap(tap)),
+            Command::Tape(key, tape, recorder) => self.tape(key, tape, recorder),
+            Command::Enter { key, conference, part, us } => self.enter(key, conference, part, us),
+            Command::Leave(key) => self.leave(key),
+            Command::Assign { conference, who, part } => self.assign(conference, who, part),
+            Command::Expect(key) => self.expect(key),
+            Command::HandOver(key, to) => self.hand_over(key, to),
+            Command::Adopt(key, call) => self.adopt(key, call),
+            Command::Stop(key) => self.stop(key),
+            Command::Shutdown => self.shut_down(),
+        }
+    }
+
+    fn tape(&mut self, key: u64, tape: Tape, recorder: Option<Box<Recorder>>) {
+        let Some(index) = self.by_key.get(&key).copied() else { return };
+        let ended = self.with(index, |call, _| call.tape(tape, recorder.map(|recorder| *recorder))).flatten();
+        if let Some(ended) = ended {
+            self.closing.push(Closing::of_recording(self.clock.now(), key, ended));
+        }
+    }
+
+    fn shut_down(&mut self) {
+        self.over.get_or_insert(self.clock.now());
+        let keys: Vec<u64> = self.by_key.keys().copied().collect();
+        keys.into_iter().for_each(|key| self.stop(key));
+    }
+
+    /// Acts on the call `key`, if there is one.
+    fn with_key(&mut self, key: u64, act: impl FnOnce(&mut Call, Means<'_>)) {
+        if let Some(index) = self.by_key.get(&key).copied() {
+            self.with(index, act);
         }
     }
 
@@ -219,12 +311,15 @@ impl Worker {
             // A key that is used again ends the call that had it.
             self.stop(key);
         }
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { call: None, generation: 0 });
-            self.slots.len() - 1
-        });
-        let mut call = Call::start(now, parts, &mut self.outbox);
+        let index = self.free_slot();
+        let call = Call::start(now, parts, &mut self.outbox);
+        self.install(index, call);
+    }
+
+    /// Runs a call in a free slot.
+    fn install(&mut self, index: usize, mut call: Call) {
         call.watch(self.poll.registry(), Token(2 * index), Token(2 * index + 1));
+        let key = call.key();
         let slot = &mut self.slots[index];
         slot.generation += 1;
         self.wakes.push(Reverse((call.next(), index, slot.generation)));
@@ -242,6 +337,7 @@ impl Worker {
     }
 
     fn stop(&mut self, key: u64) {
+        self.dismiss(key);
         let index = self.by_key.remove(&key);
         self.load.set_calls(self.by_key.len());
         match index.and_then(|index| Some((index, self.slots.get_mut(index)?.call.take()?))) {
@@ -263,6 +359,10 @@ impl Worker {
             }
             let Some(Reverse((_, index, generation))) = self.wakes.pop() else { return };
             if self.slots.get(index).is_none_or(|slot| slot.generation != generation) {
+                continue;
+            }
+            let paced_by_room = |call: &Call| call.conference().is_some();
+            if self.slots[index].call.as_ref().is_some_and(paced_by_room) {
                 continue;
             }
             let woken = self.with(index, |call, worker| {

@@ -73,6 +73,7 @@ impl<F: FnMut(Happening)> Turn<F> {
             Command::Subscribe(account, expires, reply) => {
                 drop(reply.send(engine.subscribe(now, account, expires)));
             }
+            Command::Mixing(order) => self.handle_mixing(order),
             Command::Snapshot(reply) => drop(reply.send(Snapshot {
                 registrations: engine.registrations().collect(),
                 calls: engine.calls().map(|(id, record)| (id, record.clone())).collect(),
