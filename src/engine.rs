@@ -23,6 +23,7 @@ pub use vocabulary::{Dial, Output, Refused, Registration};
 use crate::call::Output as CallOutput;
 use crate::call::record::Record;
 use crate::call::{Call, CallId, Change, Conduct, Desk, MediaEvent, MediaOptions, Start};
+use crate::media::dtls::Fingerprint;
 use crate::random::Random;
 use crate::sip::agent::{
     self, Account, AccountId, Agent, AgentConfig, Invitation, InviteRequest, ResolveError, ResolveId, SessionId,
@@ -69,6 +70,7 @@ pub struct Engine {
     /// What others may ask in calls of an account, where that differs.
     account_conduct: BTreeMap<AccountId, Conduct>,
     joined: transfer::Joined,
+    fingerprint: Option<Fingerprint>,
 }
 
 impl Engine {
@@ -90,7 +92,13 @@ impl Engine {
             conduct: config.conduct,
             account_conduct: BTreeMap::new(),
             joined: transfer::Joined::default(),
+            fingerprint: None,
         }
+    }
+
+    /// Our certificate of DTLS-SRTP; without one no call has it.
+    pub fn set_fingerprint(&mut self, fingerprint: Fingerprint) {
+        self.fingerprint = Some(fingerprint);
     }
 
     /// The accounts, in the order of their ids.
@@ -362,6 +370,7 @@ impl Engine {
             agent: &mut self.agent,
             random: &mut self.random,
             conduct,
+            fingerprint: self.fingerprint.as_ref(),
             out: &mut out,
         });
         self.by_session.insert(start.session, start.id);
@@ -401,6 +410,7 @@ impl Engine {
                 agent: &mut self.agent,
                 random: &mut self.random,
                 conduct,
+                fingerprint: self.fingerprint.as_ref(),
                 out: &mut out,
             },
         );

@@ -37,6 +37,7 @@ pub mod random;
 pub mod sdp;
 pub mod sip;
 pub mod store;
+pub mod stun;
 pub mod time;
 pub mod trace;
 

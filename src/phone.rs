@@ -19,6 +19,7 @@
 //! ```
 
 mod beside;
+mod events;
 mod kept;
 mod mixing;
 
@@ -28,6 +29,7 @@ use crate::driver::media::{MediaDriver, Settings as MediaSettings};
 use crate::driver::signalling::{Bells, Command, Happening, Signalling};
 use crate::driver::{Clock, entropy};
 use crate::engine::{Config, Engine};
+use crate::media::dtls::Identity;
 use crate::net::{BindConfig, BindError, Bound, Dns, Now, PortRange, Tls, TlsError, TlsSettings, Transports};
 use crate::random::Random;
 use crate::sip::agent::{AgentConfig, Unclaimed};
@@ -54,6 +56,7 @@ pub use crate::sip::agent::{Account, AccountId, News, OutsideId, PeerState};
 pub use crate::sip::guard::Counters;
 pub use crate::sip::registration::{Failure, State as RegistrationState};
 pub use crate::sip::subscription::State as SubscriptionState;
+pub use events::Events;
 pub use mixing::StreamError;
 
 /// Commands that may wait for the signalling task.
@@ -287,13 +290,28 @@ impl Phone {
         for (account, conduct) in settings.account_conduct {
             engine.set_account_conduct(account, conduct);
         }
+        let identity = Identity::generate(clock.start()).map_err(|why| tracing::warn!("{why}; no call has it")).ok();
+        if let Some(identity) = &identity {
+            engine.set_fingerprint(identity.fingerprint().clone());
+        }
         let (commands, received) = mpsc::channel(COMMANDS);
         let (events, listener) = broadcast::channel(EVENTS);
         let recorder = Recorder::new(&settings.trace, clock.wall());
         let stun = settings.stun;
         let bells = Bells::new(settings.tones);
-        let signalling =
-            Signalling { engine, clock, transports, inbox, media, media_events, random, recorder, stun, bells };
+        let signalling = Signalling {
+            engine,
+            clock,
+            transports,
+            inbox,
+            media,
+            media_events,
+            random,
+            recorder,
+            stun,
+            bells,
+            identity,
+        };
         if let Some(journal) = journal {
             mixing::repair(journal, events.clone());
         }
@@ -452,44 +470,5 @@ impl Phone {
         let (sender, receiver) = oneshot::channel();
         self.commands.send(command(sender)).await.map_err(|_| CommandError::Ended)?;
         Ok(receiver.await.map_err(|_| CommandError::Ended)??)
-    }
-}
-
-/// A listener; see [`Phone::events`].
-#[derive(Debug)]
-pub struct Events(broadcast::Receiver<Event>);
-
-impl Events {
-    /// The next event; `None` when the phone has ended.
-    pub async fn next(&mut self) -> Option<Event> {
-        match self.0.recv().await {
-            Ok(event) => Some(event),
-            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Event::Lagged { missed }),
-            Err(broadcast::error::RecvError::Closed) => None,
-        }
-    }
-}
-
-impl Events {
-    /// An event that is there already.
-    pub fn try_next(&mut self) -> Option<Event> {
-        match self.0.try_recv() {
-            Ok(event) => Some(event),
-            Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(Event::Lagged { missed }),
-            Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => None,
-        }
-    }
-}
-
-impl From<Happening> for Event {
-    fn from(happening: Happening) -> Self {
-        match happening {
-            Happening::Call(event) => Event::Call(event),
-            Happening::Registration(registration) => Event::Registration(registration),
-            Happening::Aside(aside) => Event::Aside(aside),
-            Happening::Recorded(call, recorded) => Event::Recorded { call: Some(call), recorded },
-            Happening::Notice { call, kind, text } => Event::Notice { call, kind, text },
-            Happening::Sound { call, sound } => Event::Sound { call, sound },
-        }
     }
 }

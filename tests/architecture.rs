@@ -10,11 +10,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("random", &[]),
     ("sip", &[]),
     ("sdp", &[]),
-    ("media", &[]),
+    ("stun", &[]),
+    ("media", &["stun"]),
     ("call", &["sip", "sdp", "media"]),
     ("engine", &["call", "sip", "media"]),
     ("audio", &["media"]),
-    ("net", &["sip"]),
+    ("net", &["sip", "stun"]),
     ("store", &["call", "media"]),
     ("trace", &["call", "sip"]),
     ("driver", &["engine", "call", "media", "net", "audio", "sip", "trace"]),
@@ -35,7 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that know no clock, socket, thread, file or lock.
-const PURE: &[&str] = &["sip", "sdp", "call", "media", "engine", "time", "random"];
+const PURE: &[&str] = &["sip", "sdp", "call", "media", "engine", "stun", "time", "random"];
 
 /// Pure parts of rooms that are not pure as a whole.
 const PURE_PARTS: &[&str] = &[

@@ -3,11 +3,13 @@
 mod media_link;
 
 use media_link::{CALM, Call, ROUGH, Weather, address, alikeness, babble, plan};
+use sidetone::media::dtls::{Failed, Identity, Role};
 use sidetone::media::dtmf::Digit;
-use sidetone::media::plan::{Codec, Direction, MasterKey};
-use sidetone::media::session::{Component, Event};
+use sidetone::media::plan::{Codec, Direction, Dtls, MasterKey, Plan, SrtpSuite};
+use sidetone::media::session::{Component, Config, Event, Expected, Gate, Session};
 use sidetone::media::srtp::Outgoing;
-use sidetone::time::Duration;
+use sidetone::random::Random;
+use sidetone::time::{Duration, Instant};
 
 fn call(codec: Codec, keyed: bool, weather: Weather, seed: u64) -> Call {
     Call::new([plan(0, codec, codec, keyed), plan(1, codec, codec, keyed)], weather, seed)
@@ -326,4 +328,186 @@ fn goodbye_is_said_and_heard() {
         assert_eq!(call.packets[0].len(), sent, "nothing after goodbye");
         assert_eq!(call.sessions[0].quality(call.now).outbound.packets, sent as u64);
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "an anchor that virtual time is added to")]
+fn certificate() -> Identity {
+    Identity::generate(std::time::Instant::now()).unwrap()
+}
+
+/// Plans of a call whose keys a handshake agrees on; side 0 begins.
+fn by_handshake(shown: [&Identity; 2], mux: bool) -> [Plan; 2] {
+    [0, 1].map(|side| {
+        let plain = plan(side, Codec::Pcmu, Codec::Pcmu, false);
+        let dtls = Dtls {
+            role: if side == 0 { Role::Client } else { Role::Server },
+            fingerprints: vec![shown[1 - side].fingerprint().clone()],
+            tls_id: None,
+            suites: Vec::new(),
+        };
+        Plan {
+            dtls: Some(dtls),
+            rtcp_mux: mux,
+            remote_rtcp: if mux { plain.remote_rtp } else { plain.remote_rtcp },
+            ..plain
+        }
+    })
+}
+
+#[test]
+fn keys_of_a_handshake_lock_and_unlock_the_call() {
+    for mux in [true, false] {
+        let own = [certificate(), certificate()];
+        let plans = by_handshake([&own[0], &own[1]], mux);
+        let mut call = Call::between(own.map(Some), plans, CALM, 3);
+        assert!(call.sessions.iter().all(|session| session.is_locked()));
+        call.run(8_000, babble);
+        for side in 0..2 {
+            let events = &call.events[side];
+            assert!(matches!(events[0], Event::Secured { suite: SrtpSuite::AesCm128HmacSha1_80 }), "{events:?}");
+            let counters = call.sessions[side].counters();
+            assert!(counters.srtp.authentic > 350 && counters.srtp.auth_failed == 0, "mux {mux}: {counters:?}");
+            assert_eq!((counters.malformed, counters.strangers, counters.foreign), (0, 0, 0), "{counters:?}");
+            assert!(alike(&call, side) > 0.9, "mux {mux} to {side}: {}", alike(&call, side));
+            let outbound = call.sessions[side].quality(call.now).outbound;
+            assert!(outbound.round_trip_ms.is_some(), "reports pass, too: {outbound:?}");
+            // Nothing left before the keys: three round trips of twice the way, and what the ticks round up.
+            let late = call.said[side].len() as u64 / 160
+                - call.packets[side].iter().filter(|p| p[0] >> 6 == 2).count() as u64;
+            assert!((4..=12).contains(&late), "{late} packets before the keys");
+        }
+    }
+}
+
+#[test]
+fn the_wrong_certificate_is_neither_heard_nor_spoken_to() {
+    let (own, stranger) = ([certificate(), certificate()], certificate());
+    let plans = by_handshake([&stranger, &own[1]], true);
+    let mut call = Call::between(own.map(Some), plans, CALM, 3);
+    call.run(4_000, babble);
+    assert!(call.events[1].iter().any(|event| matches!(event, Event::Unsecured(Failed::Fingerprint { .. }))));
+    assert!(call.packets[1].iter().all(|packet| packet[0] >> 6 != 2), "not a packet to whoever that is");
+    assert!(call.heard[1].iter().all(|sample| *sample == 0), "and none of it is played");
+}
+
+/// The same association goes on through a re-INVITE; another certificate makes another, and the old keys hold until then.
+#[test]
+fn a_new_certificate_brings_new_keys_without_a_gap() {
+    let own = [certificate(), certificate()];
+    let plans = by_handshake([&own[0], &own[1]], true);
+    let mut call = Call::between(own.map(Some), plans.clone(), CALM, 3);
+    call.run(3_000, babble);
+    for (side, plan) in plans.iter().enumerate() {
+        call.sessions[side].update(call.now, plan.clone()).unwrap();
+        assert!(!call.sessions[side].is_locked());
+    }
+    call.run(1_000, babble);
+    let secured = |call: &Call| call.events[0].iter().filter(|event| matches!(event, Event::Secured { .. })).count();
+    assert_eq!(secured(&call), 1);
+    // The handshake is made anew, as after a change of `a=tls-id`.
+    for (side, mut plan) in plans.into_iter().enumerate() {
+        plan.dtls.as_mut().unwrap().tls_id = Some("another".into());
+        call.sessions[side].update(call.now, plan).unwrap();
+        assert!(!call.sessions[side].is_locked(), "the old keys hold");
+    }
+    call.run(4_000, babble);
+    assert_eq!(secured(&call), 2);
+    for side in 0..2 {
+        let quality = call.sessions[side].quality(call.now).inbound;
+        assert!(quality.lost <= 1 && alike(&call, side) > 0.9, "{quality:?}");
+    }
+}
+
+/// The bar of DTLS-SRTP: what the far end says from its very first packet on is heard, also when its first flight comes
+/// before its answer, and its packets before our keys.
+#[test]
+fn nothing_is_lost_at_the_start_when_the_far_end_is_faster_than_its_answer() {
+    let own = [certificate(), certificate()];
+    let [theirs, ours] = by_handshake([&own[0], &own[1]], true);
+    let config = |identity: &Identity| Config { identity: Some(identity.clone()), ..Config::default() };
+    let mut far = Session::new(Instant::ZERO, theirs, config(&own[0]), Random::from_seed(1)).unwrap();
+    let mut gate = Gate::open(Expected { dtls: Some((own[1].clone(), Vec::new())), ice: None });
+    let (mut near, mut now) = (None::<Session>, Instant::ZERO);
+    let (mut sent, mut heard, mut first) = (0_u64, 0, None);
+    // One way takes no time; signalling takes 400 ms, in which the far end shakes hands and talks.
+    for tick in 0..100_u64 {
+        now = Instant::from_millis(tick * 20);
+        for _ in 0..8 {
+            while let Some(transmit) = far.poll_transmit() {
+                let octets = transmit.bytes.to_vec();
+                sent += u64::from(octets[0] >> 6 == 2 && octets[1] & 0x7f == 0);
+                match &mut near {
+                    Some(near) => near.handle_packet(now, Component::Rtp, address(0), &octets),
+                    None => gate.arrive(now, Component::Rtp, address(0), &octets),
+                }
+            }
+            let mut back = Vec::new();
+            while let Some((_, _, octets)) = gate.poll_transmit() {
+                back.push(octets);
+            }
+            while let Some(transmit) = near.as_mut().and_then(|near| near.poll_transmit()) {
+                back.push(transmit.bytes.to_vec());
+            }
+            back.iter().for_each(|octets| far.handle_packet(now, Component::Rtp, address(1), octets));
+        }
+        far.handle_timeout(now);
+        if !far.is_locked() {
+            far.capture(now, &[1_000; 160]);
+        }
+        if tick == 20 {
+            let mut session = Session::new(now, ours.clone(), config(&own[1]), Random::from_seed(2)).unwrap();
+            session.adopt(now, std::mem::replace(&mut gate, Gate::open(Expected { dtls: None, ice: None })));
+            assert!(!session.is_locked(), "the answer is all that was missing");
+            near = Some(session);
+        }
+        if let Some(near) = &mut near {
+            let mut out = [0; 160];
+            near.playout(now, &mut out);
+            heard += 1;
+            if out.iter().any(|sample| *sample != 0) {
+                first.get_or_insert(heard);
+            }
+        }
+    }
+    let near = near.unwrap();
+    let quality = near.quality(now).inbound;
+    assert!(sent > 90, "the far end talked from the start: {sent}");
+    assert_eq!((quality.lost, quality.packets), (0, near.counters().srtp.authentic - near.counters().rtcp_received));
+    assert!(quality.packets >= sent - 1, "{quality:?} of {sent}");
+    assert!(first.is_some_and(|first| first <= 2), "sound with the answer: {first:?}");
+}
+
+/// RFC 4568 section 6.1: the far end says how many packets its key is good for.
+#[test]
+fn a_key_that_wears_out_is_told_of_and_then_refused() {
+    let mut plans = [plan(0, Codec::Pcmu, Codec::Pcmu, true), plan(1, Codec::Pcmu, Codec::Pcmu, true)];
+    plans[1].srtp.as_mut().unwrap().remote_lifetime = Some(256);
+    let fresh = |plans: &[Plan; 2]| {
+        let mut renewed = plans.clone();
+        let other = |key: &MasterKey| MasterKey(key.0.iter().map(|octet| octet ^ 0x55).collect());
+        for plan in &mut renewed {
+            let srtp = plan.srtp.as_mut().unwrap();
+            (srtp.local, srtp.remote) = (other(&srtp.local), other(&srtp.remote));
+        }
+        renewed
+    };
+    let mut call = Call::new(plans.clone(), CALM, 5);
+    call.run(4_400, babble);
+    assert!(!call.events[1].contains(&Event::KeyWearsOut), "seven eighths are not used yet");
+    call.run(300, babble);
+    assert_eq!(call.events[1].iter().filter(|event| **event == Event::KeyWearsOut).count(), 1);
+    // A new key in time, and it goes on.
+    for (side, plan) in fresh(&plans).into_iter().enumerate() {
+        call.sessions[side].update(call.now, plan).unwrap();
+    }
+    call.run(4_000, babble);
+    assert!(!call.events[1].iter().any(|event| matches!(event, Event::KeyWornOut { .. })));
+    assert_eq!(call.sessions[1].quality(call.now).inbound.lost, 0);
+    // Without one, nothing is taken beyond the far end's own word.
+    call.run(4_000, babble);
+    assert!(call.events[1].contains(&Event::KeyWornOut { packets: 256 }));
+    assert_eq!(call.sessions[0].counters().srtp.too_many_sources, 0, "the other direction has no limit");
+    let taken = call.sessions[1].counters().srtp.authentic;
+    call.run(2_000, babble);
+    assert_eq!(call.sessions[1].counters().srtp.authentic, taken);
 }

@@ -123,7 +123,10 @@ fn plan(codec: Codec, keyed: bool) -> Plan {
             local: key.clone(),
             remote: key,
             remote_mki: Vec::new(),
+            remote_lifetime: None,
         }),
+        dtls: None,
+        ice: None,
     }
 }
 

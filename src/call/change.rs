@@ -115,7 +115,8 @@ impl Call {
             let wanted = self.wanted.get_or_insert_with(|| negotiation.local().clone());
             (wanted.rtp, wanted.rtcp) = (rtp, rtcp);
         }
-        let Some(wanted) = self.wanted.take().filter(|wanted| wanted != negotiation.local()) else { return };
+        let renews = negotiation.renews_keys();
+        let Some(wanted) = self.wanted.take().filter(|wanted| renews || wanted != negotiation.local()) else { return };
         // An offer that is not sent must leave no trace in the versions of our descriptions.
         let as_it_was = negotiation.clone();
         negotiation.set_local(wanted.clone());

@@ -3,6 +3,7 @@
 use super::auto_answer;
 use super::life::{Call, Desk, GaveUp, Media, Purpose, Stage, warning};
 use super::negotiate::{Local, Negotiation};
+use super::options::IcePolicy;
 use super::outbound::Start;
 use super::output::{MediaOrder, Moment};
 use super::record::CallDirection;
@@ -41,7 +42,13 @@ impl Call {
         call
     }
 
-    pub(super) fn ports_opened(&mut self, desk: &mut Desk<'_>, rtp: SocketAddr, rtcp: SocketAddr) {
+    pub(super) fn ports_opened(
+        &mut self,
+        desk: &mut Desk<'_>,
+        rtp: SocketAddr,
+        rtcp: SocketAddr,
+        hosts: Vec<(SocketAddr, SocketAddr)>,
+    ) {
         self.media = Media::Open;
         let local = Local {
             codecs: self.options.codecs.clone(),
@@ -51,6 +58,10 @@ impl Call {
             opus: self.options.opus,
             opus_encoder: self.options.opus_encoder,
             comfort_noise: self.options.comfort_noise,
+            rtcp_mux: self.options.rtcp_mux,
+            fingerprint: desk.fingerprint.cloned(),
+            ice: self.options.ice == IcePolicy::Lite,
+            hosts,
             rtcp,
             ..Local::new(rtp)
         };
@@ -85,6 +96,7 @@ impl Call {
             },
             None => negotiation.offer(desk.random),
         };
+        self.listen_early(desk);
         // Without an offer of theirs ours may go out early, but only reliably: the agent sees to that.
         let early = self.options.early_media && offer.is_some();
         let status = if early { message::Status::SESSION_PROGRESS } else { message::Status::RINGING };

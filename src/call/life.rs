@@ -16,7 +16,8 @@ use super::output::{CallId, Event, MediaEvent, MediaOrder, Moment, Output};
 use super::record::{CallDirection, EndedBy, Record, Status};
 use super::status::final_status;
 use super::transfer::Transfer;
-use crate::media::plan::Plan;
+use crate::media::dtls::Fingerprint;
+use crate::media::plan::{Plan, SrtpSuite};
 use crate::media::quality::Report;
 use crate::random::Random;
 use crate::sip::agent::{self, AccountId, Agent, DtmfWay, SessionId};
@@ -44,6 +45,8 @@ pub struct Desk<'a> {
     pub random: &'a mut Random,
     /// What others may ask of us.
     pub conduct: Conduct,
+    /// Our certificate of DTLS-SRTP, if there is one.
+    pub fingerprint: Option<&'a Fingerprint>,
     /// What the step leads to.
     pub out: &'a mut VecDeque<Output>,
 }
@@ -141,6 +144,8 @@ pub struct Call {
     pub(super) moved: Option<IpAddr>,
     /// Where media are taken, until the far end can be told.
     pub(super) address: Option<(SocketAddr, SocketAddr)>,
+    /// What a handshake agreed on.
+    pub(super) secured: Option<SrtpSuite>,
 }
 
 /// Why we ended a call that the user had not ended.
@@ -230,13 +235,19 @@ impl Call {
     /// What media reported.
     pub fn handle_media(&mut self, desk: &mut Desk<'_>, event: MediaEvent) {
         match event {
-            MediaEvent::Opened { rtp, rtcp } => self.ports_opened(desk, rtp, rtcp),
+            MediaEvent::Opened { rtp, rtcp, hosts } => self.ports_opened(desk, rtp, rtcp, hosts),
             MediaEvent::Moved { rtp, rtcp } => {
                 if self.change(desk, super::change::Change::Address { rtp, rtcp }).is_err() {
                     // It rings, and cannot be changed before its answer.
                     self.address = Some((rtp, rtcp));
                 }
             }
+            MediaEvent::Secured(suite) => {
+                self.secured = Some(suite);
+                self.note_plan();
+                self.tell(desk, Moment::Secured);
+            }
+            MediaEvent::KeyWearsOut => self.renew_keys(desk),
             MediaEvent::Failed(why) => self.media_failed(desk, why),
             MediaEvent::Quality(report) => {
                 self.record.quality = *report;
@@ -409,7 +420,12 @@ impl Call {
         let Some(plan) = self.negotiation.as_ref().and_then(Negotiation::plan) else { return };
         self.record.codec = Some(plan.encoding.codec.to_string());
         self.record.ptime_ms = u32::try_from(plan.encoding.packet_time.as_millis()).ok();
-        self.record.srtp = plan.srtp.as_ref().map(|srtp| srtp.suite.name().to_owned());
+        self.record.srtp = match (&plan.srtp, &plan.dtls, self.secured) {
+            (Some(srtp), ..) => Some(srtp.suite.name().to_owned()),
+            (None, Some(_), Some(suite)) => Some(format!("{suite} (DTLS)")),
+            (None, Some(_), None) => Some("DTLS".to_owned()),
+            (None, None, _) => None,
+        };
     }
 
     pub(super) fn answered(&mut self, desk: &mut Desk<'_>, code: u16, reason: &str) {

@@ -17,13 +17,14 @@ mod output;
 pub mod record;
 mod referral;
 mod repaired;
+mod secure;
 mod status;
 mod transfer;
 
 pub use change::{Change, ChangeRefused, HoldStyle};
 pub use conduct::{Busy, Conduct, Transfers};
 pub use life::{Call, Desk, DtmfRefused};
-pub use options::MediaOptions;
+pub use options::{IcePolicy, MediaOptions};
 pub use outbound::{Answer, Prack, Start};
 pub use output::{CallId, Event, MediaEvent, MediaOrder, Moment, Output, Side};
 pub use referral::Referral;

@@ -1,10 +1,24 @@
-//! What a call may use for its media.
+//! What calls may use for their media.
 
 use super::change::HoldStyle;
 use super::negotiate::SrtpPolicy;
 use crate::media::plan::{Codec, OpusParameters, OpusSettings, SrtpSuite};
-use crate::sip::agent::DtmfWay;
+use crate::sip::agent::{DtmfWay, UnknownWord, words};
 use crate::time::Duration;
+use std::fmt;
+use std::str::FromStr;
+
+/// Connectivity checks (ICE, RFC 8445).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
+pub enum IcePolicy {
+    /// None: media goes where the session description says, and where it comes from.
+    #[default]
+    Off,
+    /// We answer those of far ends that insist, as a lite agent; ours has to be reachable where it says it is.
+    Lite,
+}
+
+words!(IcePolicy, "ICE setting", "off" = IcePolicy::Off, "lite" = IcePolicy::Lite);
 
 /// What a call may use for its media.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +31,10 @@ pub struct MediaOptions {
     pub srtp: SrtpPolicy,
     /// SRTP suites; the usual ones if none is named.
     pub srtp_suites: Vec<SrtpSuite>,
+    /// RTP and RTCP on one port, where the far end can too (RFC 5761).
+    pub rtcp_mux: bool,
+    /// Connectivity checks.
+    pub ice: IcePolicy,
     /// What we ask of a far end that sends Opus.
     pub opus: OpusParameters,
     /// How we send Opus.
@@ -46,6 +64,8 @@ impl Default for MediaOptions {
             opus: OpusParameters { fec: true, ..Default::default() },
             opus_encoder: OpusSettings::default(),
             comfort_noise: false,
+            rtcp_mux: true,
+            ice: IcePolicy::Off,
             hold: HoldStyle::SendOnly,
             early_media: false,
             late_offer: false,

@@ -114,6 +114,7 @@ impl Start {
             refers: 0,
             moved: None,
             address: None,
+            secured: None,
         }
     }
 }
@@ -141,6 +142,7 @@ impl Call {
     pub(super) fn send_offer(&mut self, desk: &mut Desk<'_>) {
         let Some(negotiation) = &mut self.negotiation else { return };
         let offer = (!self.options.late_offer).then(|| negotiation.offer(desk.random));
+        self.listen_early(desk);
         self.stage = Stage::Calling { limit: Some(desk.now + self.ring_limit) };
         // A session that is over by now tells so by itself.
         let _ = desk.agent.offer(desk.now, self.session, offer);

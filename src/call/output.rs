@@ -1,10 +1,11 @@
 //! What a call asks of its driver and tells its user.
 
+use super::negotiate::Awaited;
 use super::record::Record;
 use super::referral::Referral;
 use super::transfer::Transferred;
 use crate::media::dtmf::Way;
-use crate::media::plan::Plan;
+use crate::media::plan::{Plan, SrtpSuite};
 use crate::media::quality::Report;
 use crate::media::session::Counters;
 use crate::sip::message::Status;
@@ -54,6 +55,8 @@ pub enum MediaOrder {
         /// The address to show to the far end: that of our Contact, which behind a translator is another.
         shown: IpAddr,
     },
+    /// Our offer is about to leave: answer what may come to the ports before its answer does.
+    Listen(Box<Awaited>),
     /// Run by this plan: addresses, encodings, keys.
     Start(Box<Plan>),
     /// The network changed: take RTP on other ports, on this address of ours, while media run on; answered by
@@ -81,6 +84,8 @@ pub enum MediaEvent {
         rtp: SocketAddr,
         /// Where RTCP goes when it does not come with RTP.
         rtcp: SocketAddr,
+        /// Where they are bound, RTP and RTCP each: candidates of ICE.
+        hosts: Vec<(SocketAddr, SocketAddr)>,
     },
     /// RTP is taken here now, and RTCP there when it does not come with RTP.
     Moved {
@@ -91,6 +96,10 @@ pub enum MediaEvent {
     },
     /// The ports could not be opened, or media broke; a sentence.
     Failed(String),
+    /// A handshake has agreed on keys of this suite.
+    Secured(SrtpSuite),
+    /// The far end's SRTP key is good for few packets more.
+    KeyWearsOut,
     /// Quality up to now.
     Quality(Box<Report>),
     /// The far end sent a DTMF digit.
@@ -157,6 +166,8 @@ pub enum Moment {
     Held(Side),
     /// One side took the other off hold.
     Resumed(Side),
+    /// A handshake has agreed on the keys of its media; the record names the suite.
+    Secured,
     /// It goes on with another codec, which the record names.
     Codec,
     /// The far end refused a change of ours; a sentence. The call goes on as it was.

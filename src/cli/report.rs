@@ -276,6 +276,10 @@ impl Reporter {
                 let text = if *by == Side::Local { "resumed by us" } else { "resumed by the far end" };
                 self.event("call.resumed", basic(json!({"by": by.name()})), text);
             }
+            Moment::Secured => {
+                let suite = record.srtp.as_deref().unwrap_or("none");
+                self.event("call.secured", basic(json!({"srtp": suite})), &format!("media is encrypted: {suite}"));
+            }
             Moment::Codec => {
                 let codec = record.codec.as_deref().unwrap_or("none");
                 self.event("call.codec", basic(json!({"codec": codec})), &format!("the codec is {codec} now"));

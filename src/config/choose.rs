@@ -108,6 +108,7 @@ impl AccountFlags {
             ("codecs", "--codec", media.codec.clone()),
             ("srtp", "--srtp", media.srtp.clone()),
             ("srtp_suites", "--srtp-suites", media.srtp_suites.clone()),
+            ("ice", "--ice", media.ice.clone()),
             ("packet_time", "--packet-time", media.packet_time.map(|time| time.to_string())),
             ("opus", "--opus", media.opus.clone()),
             ("vad", "--vad", media.vad.then(|| "true".to_owned())),
@@ -123,6 +124,7 @@ impl AccountFlags {
         let more = [
             ("outbound_proxy", "--outbound-proxy", list(&self.outbound_proxy)),
             ("routes", "--route", list(&self.route)),
+            ("rtcp_mux", "--no-rtcp-mux", media.no_rtcp_mux.then(|| Value::from(false))),
             ("failover", "--failover", self.failover.map(Value::from)),
             ("realms", "--realm", list(&self.trust.realm)),
             ("digest", "--digest", self.trust.digest.clone().map(Value::from)),

@@ -84,12 +84,20 @@ pub struct MediaFlags {
     /// l16/44100 and l16/48000
     #[arg(long, value_name = "LIST")]
     pub codec: Option<String>,
-    /// Encryption of media: off, optional or required; the account's, or off when absent
+    /// Encryption of media: off, optional, required, or dtls (keys by a handshake on the media path, DTLS-SRTP); the
+    /// account's, or off when absent
     #[arg(long, value_name = "POLICY")]
     pub srtp: Option<String>,
     /// SRTP suites in order of preference, and no others, such as AEAD_AES_256_GCM,AES_CM_128_HMAC_SHA1_80
     #[arg(long, value_name = "LIST")]
     pub srtp_suites: Option<String>,
+    /// ICE: off, or lite (answers the connectivity checks of far ends that insist on them); the account's, or off when
+    /// absent
+    #[arg(long, value_name = "ICE")]
+    pub ice: Option<String>,
+    /// Keeps RTCP on a port of its own, also where the far end could take it with RTP (RFC 5761)
+    #[arg(long)]
+    pub no_rtcp_mux: bool,
     /// Audio per packet, ms: 10, 20, ... 120, or the next shorter one that the codec has (Opus: 10, 20, 40, 60, 80, 100,
     /// 120); the account's, or 20 when absent
     #[arg(long, value_name = "MS")]

@@ -82,6 +82,8 @@ pub(super) fn built_in() -> Vec<(&'static str, Value)> {
         ("hold_style", "sendonly".into()),
         ("hold_source", "silence".into()),
         ("redirects", 0.into()),
+        ("ice", "off".into()),
+        ("rtcp_mux", true.into()),
         ("early_media", false.into()),
         ("late_offer", false.into()),
         ("single_codec", false.into()),

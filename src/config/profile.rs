@@ -283,6 +283,8 @@ fn media(reader: &Reader<'_>) -> MediaOptions {
     }
     media.srtp = reader.noted(reader.parse("srtp")).unwrap_or_default();
     media.srtp_suites = reader.noted(reader.words::<SrtpSuite>("srtp_suites")).unwrap_or_default();
+    media.ice = reader.noted(reader.parse("ice")).unwrap_or_default();
+    media.rtcp_mux = reader.noted(reader.flag("rtcp_mux")).unwrap_or(true);
     media.comfort_noise = reader.noted(reader.flag("vad")).unwrap_or(false);
     for wish in reader.noted(reader.words::<OpusWish>("opus")).unwrap_or_default() {
         wish.apply(&mut media.opus, &mut media.opus_encoder);

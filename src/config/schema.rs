@@ -2,7 +2,7 @@
 //! it; the names of the keys are taken from here and nowhere else.
 
 use crate::audio::Country;
-use crate::call::{Busy, HoldStyle, Transfers};
+use crate::call::{Busy, HoldStyle, IcePolicy, Transfers};
 use crate::media::plan::{Codec, SrtpSuite};
 use crate::sip::agent::{DtmfWay, Reliable, SessionTimerMode};
 use crate::sip::identity::{Anonymity, Assertion, CalledField, CallerField, NumberFormat};
@@ -134,13 +134,18 @@ pub struct Account {
     /// Codecs in order of preference.
     #[schemars(extend("items" = {"type": "string", "enum": Codec::KNOWN.map(|codec| codec.to_string().to_lowercase())}))]
     pub codecs: Option<Vec<String>>,
-    /// Encryption of media.
-    #[schemars(extend("enum" = ["off", "optional", "required"]))]
+    /// Encryption of media: with keys in the SDP, or by a handshake (dtls).
+    #[schemars(extend("enum" = ["off", "optional", "required", "dtls"]))]
     pub srtp: Option<String>,
     /// SRTP suites that are offered, in this order, and the only ones that are taken; AES_CM_128 is offered and every one
     /// taken when absent.
     #[schemars(extend("items" = {"type": "string", "enum": SrtpSuite::ALL.map(SrtpSuite::name)}))]
     pub srtp_suites: Option<Vec<String>>,
+    /// ICE: whether the connectivity checks of far ends that insist on them are answered.
+    #[schemars(extend("enum" = IcePolicy::WORDS))]
+    pub ice: Option<String>,
+    /// RTP and RTCP on one port, where the far end can too (RFC 5761); true when absent.
+    pub rtcp_mux: Option<bool>,
     /// Audio per packet, ms.
     #[schemars(range(min = 10, max = 120), extend("multipleOf" = 10))]
     pub packet_time: Option<u32>,

@@ -19,6 +19,11 @@ impl Clock {
         Self { start: std::time::Instant::now(), wall: Wall::new(jiff::Timestamp::now()) }
     }
 
+    /// What [`Instant::ZERO`] is to others who count from a clock.
+    pub fn start(&self) -> std::time::Instant {
+        self.start
+    }
+
     /// Now.
     pub fn now(&self) -> Instant {
         Instant::at(self.start.elapsed())

@@ -2,6 +2,7 @@
 
 use super::media::{Event, Finished};
 use crate::engine::Registration;
+use crate::media::dtls::Role;
 use crate::media::plan::Plan;
 use crate::media::rtcp;
 use crate::media::session::Component;
@@ -20,12 +21,17 @@ pub(super) fn ports(rtp: SocketAddr) -> Note {
 pub(super) fn plan(topic: &str, plan: &Plan) -> Note {
     let codec = plan.encoding.codec.to_string();
     let suite = plan.srtp.as_ref().map(|srtp| srtp.suite.name());
-    let protection = suite.map_or_else(|| "plain".to_owned(), |suite| format!("SRTP {suite}"));
+    let protection = match (suite, &plan.dtls) {
+        (Some(suite), _) => format!("SRTP {suite}"),
+        (None, Some(dtls)) if dtls.role == Role::Client => "DTLS-SRTP, we begin".to_owned(),
+        (None, Some(_)) => "DTLS-SRTP, the far end begins".to_owned(),
+        (None, None) => "plain".to_owned(),
+    };
     let direction = plan.direction.attribute();
     let text = format!("RTP {codec}, {protection}, {direction}, to {}", plan.remote_rtp);
     let fields = json!({"remote": plan.remote_rtp.to_string(), "remote_rtcp": plan.remote_rtcp.to_string(),
         "codec": codec, "payload_type": plan.encoding.payload_type,
-        "ptime_ms": plan.encoding.packet_time.as_millis() as u64, "srtp": suite, "direction": direction});
+        "ptime_ms": plan.encoding.packet_time.as_millis() as u64, "srtp": suite, "dtls": plan.dtls.is_some(), "ice": plan.ice.is_some(), "direction": direction});
     Note::new(topic, text, fields)
 }
 
@@ -57,6 +63,12 @@ pub(super) fn media(event: &Event) -> Option<Note> {
                 }
                 None => note,
             }
+        }
+        Event::Secured { suite, .. } => {
+            Note::new("secured", format!("the DTLS handshake agreed on SRTP {suite}"), json!({"srtp": suite.name()}))
+        }
+        Event::KeyWearsOut { .. } => {
+            Note::new("key-wears-out", "the far end's SRTP key is nearly used up: new keys are offered", Value::Null)
         }
         Event::RemoteBye { .. } => Note::new("remote-bye", "the far end ended its stream by RTCP", Value::Null),
         Event::Trouble { trouble, .. } => Note::new("trouble", trouble.to_string(), Value::Null),

@@ -20,11 +20,13 @@ use super::network::{self, Eye, Resolved};
 pub use super::notice::{Notice, Recorded, Sound};
 use super::recording;
 use crate::audio::Adjust;
+use crate::call::negotiate::Awaited;
 use crate::call::record::Record;
 use crate::call::{self, CallId, Change, MediaEvent, MediaOrder};
 use crate::engine::{Aside, Dial, Engine, Output, Refused, Registration};
+use crate::media::dtls::Identity;
 use crate::media::dtmf::Digit;
-use crate::media::session;
+use crate::media::session::{self, Expected};
 use crate::net::{Failure, Inbox, Incoming, PortPair, Transports};
 use crate::random::Random;
 use crate::sip::agent::{AccountId, OutsideId};
@@ -40,7 +42,7 @@ pub use bells::{Bells, Tones};
 use mixing::Conferences;
 pub use mixing::{ConferenceId, Member, Mixing, Part, StreamTap};
 use publicity::Publicity;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use tokio::sync::{mpsc, oneshot};
 
@@ -165,6 +167,8 @@ pub struct Signalling {
     pub recorder: Recorder,
     /// What is heard of calls that are not answered.
     pub bells: Bells,
+    /// Who we are in the handshake of DTLS-SRTP.
+    pub identity: Option<Identity>,
 }
 
 struct Turn<F> {
@@ -172,6 +176,8 @@ struct Turn<F> {
     tell: F,
     audio: HashMap<CallId, Io>,
     ports: HashMap<CallId, PortPair>,
+    /// The calls whose ports a media worker listens on already.
+    listening: HashSet<CallId>,
     /// The ports that calls which run move to.
     moving: HashMap<CallId, PortPair>,
     /// The calls whose media has started, and the rate of their audio, Hz.
@@ -194,12 +200,14 @@ impl Signalling {
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>, tell: impl FnMut(Happening)) {
         let (resolved, mut resolutions) = mpsc::channel(RESOLVED);
         let (publicity, mut seen) = Publicity::new(self.stun.clone());
-        let config = session::Config { cname: self.random.token(16), ..session::Config::default() };
+        let cname = self.random.token(16);
+        let config = session::Config { cname, identity: self.identity.clone(), ..session::Config::default() };
         let mut turn = Turn {
             signalling: self,
             tell,
             audio: HashMap::new(),
             ports: HashMap::new(),
+            listening: HashSet::new(),
             moving: HashMap::new(),
             playing: HashMap::new(),
             resolved,
@@ -319,6 +327,7 @@ impl<F: FnMut(Happening)> Turn<F> {
                         self.audio.remove(&event.call);
                         self.playing.remove(&event.call);
                         self.ports.remove(&event.call);
+                        self.listening.remove(&event.call);
                         self.moving.remove(&event.call);
                     }
                     (self.tell)(Happening::Call(event));
@@ -337,6 +346,7 @@ impl<F: FnMut(Happening)> Turn<F> {
         match order {
             MediaOrder::Open { local, shown } => self.open_media(call, local, shown),
             MediaOrder::Move(local) => self.move_media(call, local),
+            MediaOrder::Listen(awaited) => self.listen_early(call, *awaited),
             MediaOrder::Start(plan) => self.start_media(call, *plan),
             MediaOrder::Update(plan) => {
                 self.note(call, || recording::plan("changed", &plan));
@@ -362,11 +372,24 @@ impl<F: FnMut(Happening)> Turn<F> {
             return self.bring(call, MediaEvent::Failed("the RTP ports of the call are gone".into()));
         };
         self.note(call, || recording::plan("started", &plan));
+        self.listening.remove(&call);
         let random = self.signalling.random.split();
         self.playing.insert(call, plan.encoding.codec.sample_rate());
         let start = CallStart { ports, plan, config: self.config.clone(), io, random };
         if let Err(error) = self.signalling.media.start_call(call.0, start) {
             self.bring(call, MediaEvent::Failed(error.to_string()));
+        }
+    }
+
+    /// Has what a far end may begin with before its answer answered at once.
+    fn listen_early(&mut self, call: CallId, awaited: Awaited) {
+        let Some(ports) = self.ports.get(&call) else { return };
+        let identity = self.signalling.identity.clone().filter(|_| awaited.dtls);
+        let expected = Expected { dtls: identity.map(|identity| (identity, awaited.suites)), ice: awaited.ice };
+        match self.signalling.media.listen(call.0, ports, expected) {
+            Ok(()) => drop(self.listening.insert(call)),
+            // What comes early waits in the sockets, as without it.
+            Err(error) => tracing::debug!(%call, %error, "nobody listens before the answer"),
         }
     }
 
@@ -381,7 +404,7 @@ impl<F: FnMut(Happening)> Turn<F> {
     }
 
     fn close_media(&mut self, call: CallId) {
-        if self.ports.remove(&call).is_some() {
+        if self.ports.remove(&call).is_some() && !self.listening.remove(&call) {
             // Nothing ran on them.
             return self.bring(
                 call,
@@ -414,6 +437,8 @@ impl<F: FnMut(Happening)> Turn<F> {
             MediaNews::Dtmf { digit, duration, way, .. } => {
                 self.bring(call, MediaEvent::Dtmf { digit: digit.character(), duration, way });
             }
+            MediaNews::Secured { suite, .. } => self.bring(call, MediaEvent::Secured(suite)),
+            MediaNews::KeyWearsOut { .. } => self.bring(call, MediaEvent::KeyWearsOut),
             MediaNews::Quality { report, .. } => self.bring(call, MediaEvent::Quality(report)),
             MediaNews::Failed { reason, .. } => self.bring(call, MediaEvent::Failed(reason.to_string())),
             MediaNews::Finished(finished) => {

@@ -2,8 +2,10 @@
 
 pub mod codec;
 pub mod comfort;
+pub mod dtls;
 pub mod dtmf;
 pub mod fuzz;
+pub mod ice;
 pub mod jitter;
 pub mod mixer;
 pub mod packet;

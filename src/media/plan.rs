@@ -6,6 +6,7 @@ mod opus;
 pub use codec::{Codec, L16Rate, UnknownCodec};
 pub use opus::{OpusApplication, OpusParameters, OpusSettings, OpusWish, UnknownOpusWish};
 
+use super::dtls::{Fingerprint, Role};
 use crate::time::Duration;
 use std::fmt;
 use std::net::SocketAddr;
@@ -208,6 +209,53 @@ pub struct Srtp {
     /// The master key identifier in each packet of the far end (RFC 3711 section 3.1); empty if there is none. What we
     /// send has none.
     pub remote_mki: Vec<u8>,
+    /// Packets that the far end may protect with its key (RFC 4568 section 6.1), if it says so.
+    pub remote_lifetime: Option<u64>,
+}
+
+/// Keys by a handshake on the media ports (DTLS-SRTP, RFC 5763).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dtls {
+    /// Who begins.
+    pub role: Role,
+    /// What the far end says of its certificate.
+    pub fingerprints: Vec<Fingerprint>,
+    /// Names the association (RFC 8842 section 5.2), if the far end does: another is another association.
+    pub tls_id: Option<String>,
+    /// SRTP suites that may be agreed on, in our order of preference; none means all that DTLS knows.
+    pub suites: Vec<SrtpSuite>,
+}
+
+/// Connectivity checks that the far end makes (RFC 8445); we answer as a lite agent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ice {
+    /// What the far end has to know of us.
+    pub local: IceCredentials,
+    /// The far end's name for itself.
+    pub remote_user: String,
+    /// It makes no checks either (RFC 8445 section 6.1.1).
+    pub remote_lite: bool,
+}
+
+impl fmt::Debug for Ice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ice({}:{})", self.local.user, self.remote_user)
+    }
+}
+
+/// `a=ice-ufrag` and `a=ice-pwd` (RFC 8839 section 5.4); the password is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IceCredentials {
+    /// User name fragment.
+    pub user: String,
+    /// Password.
+    pub password: String,
+}
+
+impl fmt::Debug for IceCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IceCredentials({}, …)", self.user)
+    }
 }
 
 /// Everything that media needs to know to run one call.
@@ -241,6 +289,10 @@ pub struct Plan {
     pub hear_tones: bool,
     /// We have put the far end on hold: music or silence is sent, if anything, and never what the source says.
     pub holding: bool,
-    /// Keys, if the call is protected.
+    /// Keys, if the call is protected; those of a handshake are not in the plan that media gets.
     pub srtp: Option<Srtp>,
+    /// How keys are agreed on, if by a handshake: nothing is sent or heard before.
+    pub dtls: Option<Dtls>,
+    /// Connectivity checks, if the far end makes them: it says where media goes.
+    pub ice: Option<Ice>,
 }

@@ -8,19 +8,23 @@
 //! ```
 
 mod expected_loss;
+mod gate;
 mod inbound;
 mod keys;
 mod latch;
 mod outbound;
 mod outbox;
 mod playout;
+mod secure;
 mod tones;
 mod vocabulary;
 
+pub use gate::{Expected, Gate};
 pub use vocabulary::{Component, Config, Counters, Event, Transmit, Unusable};
 
 use super::codec::Encoder;
 use super::comfort::Silencer;
+use super::dtls::Identity;
 use super::dtmf::{self, Digit};
 use super::jitter::Playout;
 use super::plan::{Codec, Encoding, Plan};
@@ -37,6 +41,7 @@ use expected_loss::ExpectedLoss;
 use keys::Keys;
 use latch::Latch;
 use outbox::Outbox;
+use secure::Apart;
 use std::collections::VecDeque;
 
 /// How long packets that were sent before a renegotiation may still arrive.
@@ -79,6 +84,9 @@ pub struct Session {
     piece: Vec<i16>,
     // Both.
     keys: Keys,
+    apart: Apart,
+    gate: Option<Box<Gate>>,
+    identity: Option<Identity>,
     rtcp: Rtcp,
     expected_loss: ExpectedLoss,
     silencer: Silencer,
@@ -97,6 +105,8 @@ impl Session {
         let encoder = Encoder::new(&plan.encoding)?;
         let expected = plan.receive.first().map_or(plan.encoding.codec, |&(_, codec)| codec);
         let keys = Keys::new(plan.srtp.as_ref())?;
+        let identity = config.identity;
+        let gate = Self::gate_for(now, &plan, identity.as_ref())?;
         let sender = Sender::new(&mut random);
         let rtcp = rtcp::Config {
             ssrc: sender.ssrc(),
@@ -104,7 +114,7 @@ impl Session {
             wall: config.wall,
             bandwidth: bandwidth(&plan),
         };
-        Ok(Self {
+        let mut session = Self {
             closed: false,
             encoder,
             digits: dtmf::Outgoing::new(config.digit_time, config.digit_gap),
@@ -133,8 +143,13 @@ impl Session {
             counters: Counters::default(),
             sender,
             keys,
+            apart: Apart::default(),
+            gate,
             plan,
-        })
+            identity,
+        };
+        session.follow_gate(now);
+        Ok(session)
     }
 
     /// Follows a renegotiation: SSRC, sequence numbers, timestamps and, while the keys stay, SRTP contexts go on.
@@ -142,8 +157,14 @@ impl Session {
     /// # Errors
     /// [`Unusable`] when a codec of the plan cannot be started, or its keys do not fit; the session then goes on under
     /// the old plan.
-    pub fn update(&mut self, now: Instant, plan: Plan) -> Result<(), Unusable> {
+    pub fn update(&mut self, now: Instant, mut plan: Plan) -> Result<(), Unusable> {
         let old = &self.plan;
+        if plan.dtls.is_some() {
+            // Keys of a handshake hold until those of the next one.
+            plan.srtp = if old.dtls.is_some() { old.srtp.clone() } else { None };
+        }
+        let anew = plan.dtls != old.dtls;
+        let gate = Self::gate_for(now, &plan, self.identity.as_ref())?;
         // An encoder that starts anew begins with silence; packets of another length or number need none.
         let Encoding { packet_time, payload_type, .. } = old.encoding;
         let encoder = if (Encoding { packet_time, payload_type, ..plan.encoding }) == old.encoding {
@@ -170,6 +191,9 @@ impl Session {
         let former = std::mem::replace(&mut self.plan, plan).receive;
         if former != self.plan.receive {
             self.former = Some((now + FORMER, former));
+        }
+        if self.gate.is_some() || gate.is_some() {
+            self.renew_gate(now, gate, anew);
         }
         self.heard_digits.handle_timeout(now);
         Ok(())
@@ -211,7 +235,8 @@ impl Session {
         if self.closed {
             return None;
         }
-        self.rtcp.poll_timeout().into_iter().chain(self.heard_digits.poll_timeout()).min()
+        let gate = self.gate.as_ref().and_then(|gate| gate.poll_timeout());
+        self.rtcp.poll_timeout().into_iter().chain(self.heard_digits.poll_timeout()).chain(gate).min()
     }
 
     /// Does what is due at `now`; nothing if nothing is.
@@ -221,6 +246,10 @@ impl Session {
         }
         self.heard_digits.handle_timeout(now);
         self.tell_digits();
+        if let Some(gate) = &mut self.gate {
+            gate.handle_timeout(now);
+            self.follow_gate(now);
+        }
         if let Some(report) = self.rtcp.handle_timeout(now, &mut self.reception) {
             self.packet.clear();
             self.packet.extend_from_slice(report);
@@ -263,6 +292,10 @@ impl Session {
             self.packet.extend_from_slice(bye);
             self.send_rtcp(now);
         }
+        if let Some(gate) = &mut self.gate {
+            gate.close(now);
+            self.follow_gate(now);
+        }
     }
 
     fn tell(&mut self, event: Event) {
@@ -274,7 +307,7 @@ impl Session {
 
 /// A source has to prove itself unless each of its packets is authenticated.
 fn probation(plan: &Plan) -> Probation {
-    if plan.srtp.is_some() { Probation::Waived } else { Probation::Required }
+    if plan.srtp.is_some() || plan.dtls.is_some() { Probation::Waived } else { Probation::Required }
 }
 
 /// What one direction takes with its RTP, UDP and IP headers, bit/s.

@@ -72,6 +72,9 @@ pub enum Refused {
     /// Authentic, but of a source beyond the number that one key may have.
     #[error("more than {MAX_SOURCES} SRTP sources with one key")]
     TooManySources,
+    /// The key has protected as many packets as it may.
+    #[error("the SRTP key is worn out")]
+    WornOut,
 }
 
 /// What happened to received packets.
@@ -215,7 +218,7 @@ impl Incoming {
             Err(Refused::Authentication) => &mut counters.auth_failed,
             Err(Refused::Replayed) => &mut counters.replayed,
             Err(Refused::Malformed) => &mut counters.malformed,
-            Err(Refused::TooManySources) => &mut counters.too_many_sources,
+            Err(Refused::TooManySources | Refused::WornOut) => &mut counters.too_many_sources,
         } += 1;
     }
 }

@@ -12,6 +12,7 @@ pub(super) fn keep(store: &Store, event: &CallEvent) {
         // Rows change at the milestones; the rest is in the last one.
         Moment::Held(_)
         | Moment::Resumed(_)
+        | Moment::Secured
         | Moment::Codec
         | Moment::ChangeRefused(_)
         | Moment::Dtmf { .. }

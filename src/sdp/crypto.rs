@@ -19,6 +19,8 @@ pub struct Crypto {
     /// The master key identifier (MKI) that stands in each packet that is protected with the key, as it stands there;
     /// empty if there is none.
     pub mki: Vec<u8>,
+    /// Packets that may be protected with the key, if the line says so; another key has to take its place before.
+    pub lifetime: Option<u64>,
 }
 
 /// Why a `crypto` line is passed over. Says nothing of the key.
@@ -59,8 +61,7 @@ pub enum Unusable {
 }
 
 impl Crypto {
-    /// Reads the value of an `a=crypto` attribute that stood in `line`. A key lifetime is read and not acted upon: calls
-    /// end long before 2^48 packets, and before most shorter ones.
+    /// Reads the value of an `a=crypto` attribute that stood in `line`.
     ///
     /// # Errors
     /// The line cannot be used; the next may be.
@@ -77,7 +78,13 @@ impl Crypto {
             return Err(Unusable::Parameter { line, parameter });
         }
         let octets = BASE64.decode(&key.key_and_salt).map_err(|_| Unusable::Key { line })?;
-        Ok(Self { tag: crypto.tag, suite: crypto.crypto_suite.as_str().to_owned(), key: octets, mki })
+        Ok(Self {
+            tag: crypto.tag,
+            suite: crypto.crypto_suite.as_str().to_owned(),
+            key: octets,
+            mki,
+            lifetime: key.lifetime,
+        })
     }
 
     /// The attribute that says it.

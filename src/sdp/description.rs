@@ -137,6 +137,20 @@ impl Session {
         direction(&media.attributes).or_else(|| direction(&self.attributes))
     }
 
+    /// The effective value of an attribute of a stream: its own, else that of the session.
+    pub fn value_of<'a>(&'a self, media: &'a Media, name: &str) -> Option<&'a str> {
+        value(&media.attributes, name).or_else(|| value(&self.attributes, name))
+    }
+
+    /// All effective values of an attribute of a stream: its own, if there is one, else those of the session.
+    pub fn values_of<'a>(&'a self, media: &'a Media, name: &str) -> Vec<&'a str> {
+        let all = |attributes: &'a [Attribute]| -> Vec<&'a str> {
+            attributes.iter().filter(|attribute| attribute.is(name)).filter_map(|own| own.value.as_deref()).collect()
+        };
+        let own = all(&media.attributes);
+        if own.is_empty() { all(&self.attributes) } else { own }
+    }
+
     /// The effective value of a `ptime`-like attribute of a stream, in milliseconds.
     pub fn milliseconds_of(&self, media: &Media, name: &str) -> Option<u32> {
         let value = value(&media.attributes, name).or_else(|| value(&self.attributes, name))?;

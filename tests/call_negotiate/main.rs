@@ -1,6 +1,7 @@
 //! Offer and answer by table: what goes in, the exact text that comes out, and the plan.
 
 mod codecs;
+mod handshake;
 mod keys;
 mod plans;
 mod random;

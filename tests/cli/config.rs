@@ -137,7 +137,7 @@ fn the_schema_is_a_json_schema_of_the_file() {
     assert!(schema["$schema"].as_str().unwrap().contains("json-schema.org"));
     assert_eq!(schema["additionalProperties"], false);
     let account = &schema["$defs"]["Account"]["properties"];
-    assert_eq!(account["srtp"]["enum"], serde_json::json!(["off", "optional", "required"]));
+    assert_eq!(account["srtp"]["enum"], serde_json::json!(["off", "optional", "required", "dtls"]));
     assert!(account["refresh"]["description"].as_str().unwrap().contains("per cent"));
 }
 

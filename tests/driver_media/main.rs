@@ -13,7 +13,9 @@ use std::net::UdpSocket;
 fn keys(suite: SrtpSuite) -> [Option<Srtp>; 2] {
     let length = suite.key_and_salt_length() as u8;
     let key = |n: u8| MasterKey((0..length).map(|i| n.wrapping_mul(31).wrapping_add(i)).collect());
-    let srtp = |local, remote| Some(Srtp { suite, local: key(local), remote: key(remote), remote_mki: Vec::new() });
+    let srtp = |local, remote| {
+        Some(Srtp { suite, local: key(local), remote: key(remote), remote_mki: Vec::new(), remote_lifetime: None })
+    };
     [srtp(1, 2), srtp(2, 1)]
 }
 

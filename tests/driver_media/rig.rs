@@ -132,6 +132,8 @@ pub(crate) fn plan_to(codec: Codec, remote_rtp: SocketAddr, remote_rtcp: SocketA
         hear_tones: false,
         holding: false,
         srtp,
+        dtls: None,
+        ice: None,
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test crate uses its own part")]
 
 use sidetone::bench::impair::{Fate, Impairment, Jitter, Loss, Recipe};
+use sidetone::media::dtls::Identity;
 use sidetone::media::plan::{
     Codec, Direction, Encoding, MasterKey, OpusParameters, Plan, Srtp, SrtpSuite, TelephoneEvent,
 };
@@ -116,16 +117,26 @@ pub fn plan(side: usize, ours: Codec, theirs: Codec, keyed: bool) -> Plan {
             local: key(side),
             remote: key(1 - side),
             remote_mki: Vec::new(),
+            remote_lifetime: None,
         }),
+        dtls: None,
+        ice: None,
     }
 }
 
 impl Call {
     pub fn new(plans: [Plan; 2], weather: Weather, seed: u64) -> Self {
+        Self::between([None, None], plans, weather, seed)
+    }
+
+    /// Between ends with certificates.
+    pub fn between(identities: [Option<Identity>; 2], plans: [Plan; 2], weather: Weather, seed: u64) -> Self {
         let mut random = Random::from_seed(seed);
         let now = Instant::from_millis(10_000);
+        let mut identities = identities.into_iter();
         let sessions = plans.map(|plan| {
-            let config = Config { cname: random.token(8), ..Config::default() };
+            let identity = identities.next().flatten();
+            let config = Config { cname: random.token(8), identity, ..Config::default() };
             Session::new(now, plan, config, random.split()).unwrap()
         });
         Self {

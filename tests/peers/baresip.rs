@@ -24,7 +24,7 @@ pub struct Options<'a> {
     pub certificate: Option<PathBuf>,
     /// baresip's names, as `pcmu/8000/1`.
     pub codecs: &'a str,
-    /// `mediaenc` of the account: `srtp`, `srtp-mand` or nothing.
+    /// `mediaenc` of the account: `srtp`, `srtp-mand`, `dtls_srtp` or nothing.
     pub media_encryption: Option<&'a str>,
     /// The fixture that it plays.
     pub plays: &'a str,
@@ -140,6 +140,8 @@ fn config(ip: IpAddr, sip: SocketAddr, control: SocketAddr, directory: &Path, op
     let loaded = ["g711", "g722", "opus", "aufile", "aubridge", "sndfile", "srtp", "account", "menu", "ctrl_tcp"]
         .map(|module| format!("module {module}.so\n"))
         .concat();
+    let by_handshake = options.media_encryption.is_some_and(|encryption| encryption.starts_with("dtls"));
+    let loaded = if by_handshake { format!("{loaded}module dtls_srtp.so\n") } else { loaded };
     let certificate =
         options.certificate.as_ref().map(|path| format!("sip_certificate {}\n", path.display())).unwrap_or_default();
     format!(

@@ -93,7 +93,7 @@ fn far_end(kamailio: &Kamailio, way: &Way) -> Baresip {
         registrar: Some(kamailio.address),
         transport: way.transport,
         codecs: way.theirs,
-        media_encryption: way.srtp.map(|_| "srtp-mand"),
+        media_encryption: way.srtp.map(|srtp| if srtp == "dtls" { "dtls_srtp" } else { "srtp-mand" }),
         plays: "answerer.wav",
         rate: match way.codec {
             "opus" => 48_000,
@@ -106,8 +106,8 @@ fn far_end(kamailio: &Kamailio, way: &Way) -> Baresip {
 
 fn account(kamailio: &Kamailio, user: &str, way: &Way) -> Vec<String> {
     let source = format!("loop:{}", fixture("caller.wav"));
-    let srtp = if way.srtp.is_some() { "required" } else { "off" };
-    let suites = way.srtp.filter(|suite| !suite.is_empty()).map(|suite| ["--srtp-suites", suite]);
+    let srtp = way.srtp.map_or("off", |suite| if suite == "dtls" { suite } else { "required" });
+    let suites = way.srtp.filter(|suite| !suite.is_empty() && *suite != "dtls").map(|suite| ["--srtp-suites", suite]);
     let bind = address().to_string();
     let aor = format!("sip:{user}@{}", kamailio.address);
     ["--aor", &aor, "--transport", way.transport, "--bind", &bind, "--codec", way.codec]
@@ -129,7 +129,8 @@ fn judge(way: &Way, call: &Value, far: &Path, near: &Path) {
     assert_eq!(call["transport"], way.transport, "{call}");
     assert_eq!(call["srtp"].is_string(), way.srtp.is_some(), "{call}");
     if let Some(suite) = way.srtp.filter(|suite| !suite.is_empty()) {
-        assert_eq!(call["srtp"], suite, "{call}");
+        let said = call["srtp"].as_str().unwrap_or_default();
+        assert!(said == suite || (suite == "dtls" && said.ends_with(" (DTLS)")), "{call}");
     }
     let inbound = &call["quality"]["inbound"];
     assert!(inbound["packets"].as_u64().unwrap() > 300 && inbound["mos"].as_f64().unwrap() > 4.0, "{inbound}");
@@ -229,4 +230,27 @@ fn srtp_with_a_media_relay_that_talks_plain_to_baresip() {
         balance.lines().filter_map(|line| line.split_once(" p, ")?.0.rsplit([' ', ',']).next()?.parse::<u64>().ok());
     let busy = relayed.filter(|packets| *packets > 300).count();
     assert!(busy >= 2, "both directions go through the relay:\n{balance}");
+}
+
+/// The far end begins the handshake: our offer leaves the choice to it. Its RTCP has a port and a handshake of its own.
+#[test]
+fn dtls_srtp_when_we_call_baresip() {
+    call(&Way { srtp: Some("dtls"), ..PCMU });
+}
+
+/// We begin the handshake.
+#[test]
+fn dtls_srtp_when_baresip_calls_us() {
+    answer(&Way { srtp: Some("dtls"), ..OPUS });
+}
+
+/// A relay that ends our DTLS-SRTP and talks plain to baresip.
+#[test]
+fn dtls_srtp_with_a_media_relay_that_talks_plain_to_baresip() {
+    if !peers_are_installed() || !installed("rtpengine") {
+        return;
+    }
+    let kamailio = Kamailio::with_media_relay();
+    let baresip = far_end(&kamailio, &PCMU);
+    call_through(&kamailio, baresip, &Way { srtp: Some("dtls"), ..PCMU });
 }

@@ -375,5 +375,5 @@ impl World {
 
 /// Ports as they are without a translator in between.
 pub fn opened(rtp: SocketAddr) -> MediaEvent {
-    MediaEvent::Opened { rtp, rtcp: SocketAddr::new(rtp.ip(), rtp.port() + 1) }
+    MediaEvent::Opened { rtp, rtcp: SocketAddr::new(rtp.ip(), rtp.port() + 1), hosts: Vec::new() }
 }

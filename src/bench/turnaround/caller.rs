@@ -158,7 +158,7 @@ impl Caller {
                         Some(rtp) => {
                             let mut rtcp = rtp;
                             rtcp.set_port(rtp.port().saturating_add(1));
-                            MediaEvent::Opened { rtp, rtcp }
+                            MediaEvent::Opened { rtp, rtcp, hosts: Vec::new() }
                         }
                         None => MediaEvent::Failed("no port".into()),
                     };

@@ -190,6 +190,9 @@ fn media(refusal: &Refusal<'_>) -> String {
                 "it has no SRTP that fits ours; enable SDES-SRTP there, or set srtp = \"off\" if plain media may go there{said}"
             )
         }
+        (true, SrtpPolicy::Dtls) => {
+            format!("it has no DTLS-SRTP that fits ours; set srtp = \"required\" for keys in the SDP{said}")
+        }
         (true, SrtpPolicy::Optional) => {
             format!("it wants encryption otherwise than offered; set srtp = \"required\" or \"off\"{said}")
         }
@@ -206,7 +209,6 @@ fn media(refusal: &Refusal<'_>) -> String {
             "it does not take our media (plain RTP, {ours}); it may want SRTP: set srtp = \"required\", or try other codecs{said}"
         ),
         (_, policy) => {
-            let policy = if policy == SrtpPolicy::Required { "required" } else { "optional" };
             format!(
                 "it does not take our media (srtp = \"{policy}\", {ours}); try srtp = \"off\" if plain media may go there, or other codecs{said}"
             )

@@ -1,7 +1,9 @@
 //! Our answer to an offer (RFC 3264 sections 6 and 8).
 
 use super::codecs::{self, Common};
-use super::keys::{self, OwnKey, TheirKey};
+use super::dtls::{self, Protection};
+use super::ice;
+use super::keys::{self, OwnKey};
 use super::{Agreed, Agreement, Audio, Exchange, Negotiation, Rejected, Stream, address};
 use crate::media::plan::{Direction, Encoding, Plan, Srtp};
 use crate::random::Random;
@@ -11,7 +13,8 @@ use bytes::Bytes;
 /// An offered stream that we can use.
 struct Fit {
     stream: usize,
-    key: Option<TheirKey>,
+    protection: Protection,
+    ice: Option<ice::Theirs>,
     rtcp_mux: bool,
     remote: address::Remote,
     common: Common,
@@ -41,8 +44,10 @@ impl Negotiation {
             .enumerate()
             .map(|(stream, media)| self.judge(&session, stream, media))
             .partition(Result::is_ok);
-        let best =
-            fits.into_iter().flatten().min_by_key(|fit| (Some(fit.stream) != in_use, fit.key.is_none(), fit.stream));
+        let best = fits
+            .into_iter()
+            .flatten()
+            .min_by_key(|fit| (Some(fit.stream) != in_use, fit.protection.is_plain(), fit.stream));
         match best {
             Some(fit) => Ok(self.take(&session, fit, random)),
             None => {
@@ -57,7 +62,9 @@ impl Negotiation {
         if media.port == 0 || !media.kind.eq_ignore_ascii_case("audio") {
             return Err(no_audio(session));
         }
-        let key = keys::of_offer(&self.local, media)?;
+        let before = self.plan().and_then(|plan| plan.dtls.as_ref());
+        let protection = dtls::of_offer(&self.local, session, media, before)?;
+        let ice = ice::Theirs::of(session, media).filter(|_| self.local.ice);
         let rtcp_mux = self.local.rtcp_mux && media.has("rtcp-mux");
         let remote = address::remote(session, media, &self.local, rtcp_mux)?;
         let formats = media.formats();
@@ -68,30 +75,51 @@ impl Negotiation {
         let common = Common::with_offer(&formats, &self.local).ok_or_else(no_codec)?;
         let encoding = common.encoding(session, media, &self.local).ok_or_else(no_codec)?;
         let comfort_noise = common.comfort_noise(media, &self.local);
-        Ok(Fit { stream, key, rtcp_mux, remote, common, encoding, comfort_noise })
+        Ok(Fit { stream, protection, ice, rtcp_mux, remote, common, encoding, comfort_noise })
     }
 
     fn take(&mut self, session: &Session, fit: Fit, random: &mut Random) -> (Bytes, Agreement) {
-        let Fit { stream, key, rtcp_mux, remote, common, encoding, comfort_noise } = fit;
+        let Fit { stream, protection, ice, rtcp_mux, remote, common, encoding, comfort_noise } = fit;
         let before = self.plan().and_then(|plan| plan.srtp.as_ref());
-        let (tag, srtp) = match key {
-            None => (1, None),
-            Some(theirs) => {
+        let mut dtls = None;
+        let (tag, srtp) = match protection {
+            Protection::Plain => (1, None),
+            Protection::Handshake(theirs) => {
+                dtls = Some(theirs);
+                (1, None)
+            }
+            Protection::Key(theirs) => {
                 // While the far end keeps its key we keep ours, and packets keep counting. A new key is likely to be a
                 // new far end, which counts ours from zero: that needs a new key too (RFC 3711 section 3.3.1).
                 let local = match before {
                     Some(srtp) if (srtp.suite, &srtp.remote) == (theirs.suite, &theirs.key) => srtp.local.clone(),
                     _ => OwnKey::new(theirs.tag, theirs.suite, random).key,
                 };
-                (theirs.tag, Some(Srtp { suite: theirs.suite, local, remote: theirs.key, remote_mki: theirs.mki }))
+                let keys = Srtp {
+                    suite: theirs.suite,
+                    local,
+                    remote: theirs.key,
+                    remote_mki: theirs.mki,
+                    remote_lifetime: theirs.lifetime,
+                };
+                (theirs.tag, Some(keys))
             }
         };
         let own: Vec<OwnKey> =
             srtp.iter().map(|srtp| OwnKey { tag, suite: srtp.suite, key: srtp.local.clone() }).collect();
         let direction = address::direction(self.local.direction, remote.direction);
         let protocol = session.media.get(stream).map_or_else(String::new, |media| media.protocol.clone());
+        let ice = ice.map(|theirs| self.ice.offered(theirs, random));
+        let mut also = Vec::new();
+        if let (Some(fingerprint), Some(dtls)) = (&self.local.fingerprint, &dtls) {
+            also.extend(dtls::attributes(fingerprint, Some(dtls.role)));
+        }
+        if let Some(ice) = &ice {
+            also.extend(self.ice_attributes(&ice.local, !rtcp_mux));
+        }
         let audio = Audio {
             protocol: &protocol,
+            also,
             formats: common.formats.iter().map(|shared| shared.meaning.format(shared.receive, &self.local)).collect(),
             keys: &own,
             packet_time: encoding.packet_time,
@@ -117,6 +145,8 @@ impl Negotiation {
             hear_tones: false,
             holding: false,
             srtp,
+            dtls,
+            ice,
         };
         self.exchange = Exchange::Settled;
         let octets = self.describe(stream, audio, session.times.clone());

@@ -26,7 +26,14 @@ impl OwnKey {
     }
 
     pub(super) fn attribute(&self) -> Attribute {
-        Crypto { tag: self.tag, suite: self.suite.name().into(), key: self.key.0.clone(), mki: Vec::new() }.attribute()
+        Crypto {
+            tag: self.tag,
+            suite: self.suite.name().into(),
+            key: self.key.0.clone(),
+            mki: Vec::new(),
+            lifetime: None,
+        }
+        .attribute()
     }
 }
 
@@ -37,6 +44,7 @@ pub(super) struct TheirKey {
     pub(super) suite: SrtpSuite,
     pub(super) key: MasterKey,
     pub(super) mki: Vec<u8>,
+    pub(super) lifetime: Option<u64>,
 }
 
 /// The `m=` protocols that carry RTP, and whether they promise encryption. Feedback profiles (RFC 4585, RFC 5124) only
@@ -44,7 +52,7 @@ pub(super) struct TheirKey {
 pub(super) fn is_secure(media: &Media) -> Result<bool, Rejected> {
     match media.protocol.to_ascii_uppercase().as_str() {
         "RTP/AVP" | "RTP/AVPF" => Ok(false),
-        "RTP/SAVP" | "RTP/SAVPF" => Ok(true),
+        "RTP/SAVP" | "RTP/SAVPF" | "UDP/TLS/RTP/SAVP" | "UDP/TLS/RTP/SAVPF" => Ok(true),
         _ => Err(Rejected::Transport { line: media.line, protocol: word(&media.protocol) }),
     }
 }
@@ -59,7 +67,7 @@ pub(super) fn of_offer(local: &Local, media: &Media) -> Result<Option<TheirKey>,
         (_, true) => usable().map(Some),
         (SrtpPolicy::Optional, false) => Ok(usable().ok()),
         (SrtpPolicy::Required, false) if media.has("crypto") => usable().map(Some),
-        (SrtpPolicy::Required, false) => Err(Rejected::SrtpRequired { line }),
+        (SrtpPolicy::Required | SrtpPolicy::Dtls, false) => Err(Rejected::SrtpRequired { line }),
     }
 }
 
@@ -121,7 +129,8 @@ fn first_usable(suites: &[SrtpSuite], media: &Media) -> Result<TheirKey, Rejecte
                     )
                 }
                 Ok(suite) => {
-                    return Ok(TheirKey { tag: crypto.tag, suite, key: MasterKey(crypto.key), mki: crypto.mki });
+                    let Crypto { tag, key, mki, lifetime, .. } = crypto;
+                    return Ok(TheirKey { tag, suite, key: MasterKey(key), mki, lifetime });
                 }
             },
         };

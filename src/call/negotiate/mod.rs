@@ -18,7 +18,9 @@ mod address;
 mod answer;
 mod capabilities;
 mod codecs;
+mod dtls;
 pub mod fuzz;
+mod ice;
 mod keys;
 mod offer;
 mod opus;
@@ -28,7 +30,8 @@ pub use capabilities::capabilities;
 pub use fuzz::fuzz_negotiation;
 pub use rejected::Rejected;
 
-use crate::media::plan::{Codec, Direction, OpusParameters, OpusSettings, Plan, SrtpSuite};
+use crate::media::dtls::Fingerprint;
+use crate::media::plan::{Codec, Direction, IceCredentials, OpusParameters, OpusSettings, Plan, SrtpSuite};
 use crate::random::Random;
 use crate::sdp::{Attribute, Connection, Format, Media, Origin, Session};
 use crate::time::Duration;
@@ -69,6 +72,12 @@ pub struct Local {
     pub comfort_noise: bool,
     /// Say the unspecified address where ours would stand: how old peers are put on hold (RFC 3264 section 8.4).
     pub nowhere: bool,
+    /// Our certificate of DTLS-SRTP; none where that cannot be done.
+    pub fingerprint: Option<Fingerprint>,
+    /// Answer connectivity checks as a lite agent (RFC 8445 section 2.5)?
+    pub ice: bool,
+    /// Further addresses of ours at which RTP and RTCP arrive; candidates of ICE.
+    pub hosts: Vec<(SocketAddr, SocketAddr)>,
 }
 
 impl Local {
@@ -89,11 +98,14 @@ impl Local {
             opus_encoder: OpusSettings::default(),
             comfort_noise: false,
             nowhere: false,
+            fingerprint: None,
+            ice: false,
+            hosts: Vec::new(),
         }
     }
 }
 
-/// Encryption of media with keys in the SDP (SRTP, RFC 4568).
+/// Encryption of media (SRTP): with keys in the SDP (RFC 4568), or by a handshake (DTLS-SRTP, RFC 5763).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
 pub enum SrtpPolicy {
     /// Never: an `RTP/SAVP` offer is refused.
@@ -102,13 +114,15 @@ pub enum SrtpPolicy {
     /// Where the far end can: our offers are `RTP/AVP` with keys (RFC 8643), and every offer is taken, with keys if it
     /// has any that we can use.
     Optional,
-    /// Always: our offers are `RTP/SAVP`, and one without keys is refused.
+    /// Always: our offers are `RTP/SAVP`, and one without keys is refused; one of a handshake is taken.
     Required,
+    /// Always, by a handshake: our offers are `UDP/TLS/RTP/SAVP`, and one without a fingerprint is refused.
+    Dtls,
 }
 
 /// A word that is no SRTP policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no SRTP setting; write off, optional or required")]
+#[error("\"{0}\" is no SRTP setting; write off, optional, required or dtls")]
 pub struct UnknownSrtpPolicy(pub String);
 
 impl FromStr for SrtpPolicy {
@@ -118,6 +132,7 @@ impl FromStr for SrtpPolicy {
             "off" => Ok(SrtpPolicy::Off),
             "optional" => Ok(SrtpPolicy::Optional),
             "required" => Ok(SrtpPolicy::Required),
+            "dtls" => Ok(SrtpPolicy::Dtls),
             _ => Err(UnknownSrtpPolicy(word.into())),
         }
     }
@@ -129,8 +144,20 @@ impl fmt::Display for SrtpPolicy {
             SrtpPolicy::Off => "off",
             SrtpPolicy::Optional => "optional",
             SrtpPolicy::Required => "required",
+            SrtpPolicy::Dtls => "dtls",
         })
     }
+}
+
+/// What may come to our ports before our offer has its answer (RFC 5763 section 6.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// A handshake.
+    pub dtls: bool,
+    /// The suites that it may agree on; none means all.
+    pub suites: Vec<SrtpSuite>,
+    /// Connectivity checks.
+    pub ice: Option<IceCredentials>,
 }
 
 /// What an exchange came to.
@@ -155,7 +182,7 @@ pub struct Changed {
     pub receive: bool,
     /// Telephone events, either way.
     pub events: bool,
-    /// Keys, or whether there are any.
+    /// Keys, how they are agreed on, or whether there are any.
     pub keys: bool,
 }
 
@@ -169,7 +196,7 @@ impl Changed {
             encoding: (before.encoding, before.comfort_noise) != (after.encoding, after.comfort_noise),
             receive: before.receive != after.receive,
             events: (before.send_event, &before.receive_events) != (after.send_event, &after.receive_events),
-            keys: before.srtp != after.srtp,
+            keys: (&before.srtp, &before.dtls, &before.ice) != (&after.srtp, &after.dtls, &after.ice),
         }
     }
 
@@ -204,6 +231,9 @@ pub struct Negotiation {
     /// Every stream that the call ever had, in order (RFC 3264 section 8).
     streams: Vec<Stream>,
     payload_types: PayloadTypes,
+    ice: ice::Lite,
+    /// The next offer has new keys.
+    renew_keys: bool,
 }
 
 /// Where the exchange stands.
@@ -254,6 +284,8 @@ impl Negotiation {
             sent: None,
             streams: Vec::new(),
             payload_types: PayloadTypes::default(),
+            ice: ice::Lite::default(),
+            renew_keys: false,
         }
     }
 
@@ -287,6 +319,23 @@ impl Negotiation {
         self.sent.as_ref().map(|session| session.to_bytes().into())
     }
 
+    /// The next offer brings new keys, because the old ones wear out.
+    pub fn renew_keys(&mut self) {
+        self.renew_keys = true;
+    }
+
+    /// Does the next offer bring new keys?
+    pub(super) fn renews_keys(&self) -> bool {
+        self.renew_keys
+    }
+
+    /// What a far end may begin with before it has answered our offer: a handshake, connectivity checks.
+    pub fn awaited(&self) -> Option<Awaited> {
+        let Exchange::Pending(offered) = &self.exchange else { return None };
+        let awaited = Awaited { dtls: offered.dtls, suites: dtls::suites(&self.local), ice: offered.ice.clone() };
+        (awaited.dtls || awaited.ice.is_some()).then_some(awaited)
+    }
+
     /// Our offer was refused: what was agreed before still holds (RFC 3264 section 8). What [`set_local`](Self::set_local)
     /// changed for it is up to the caller to take back.
     pub fn withdraw(&mut self) {
@@ -298,6 +347,7 @@ impl Negotiation {
     /// Our description with `active` in place of one of the streams. Its version rises if it says something new
     /// (RFC 3264 section 8).
     fn describe(&mut self, stream: usize, active: Media, times: Vec<String>) -> Bytes {
+        let attributes = if active.has("ice-ufrag") { ice::session_attributes() } else { Vec::new() };
         let address = self.local.rtp.ip();
         let connection = if self.local.nowhere { address::nowhere(&self.local) } else { address };
         let media = self.streams.iter().enumerate().map(
@@ -310,7 +360,7 @@ impl Negotiation {
             name: String::new(),
             connection: Some(Connection::new(connection)),
             times,
-            attributes: Vec::new(),
+            attributes,
             media: media.collect(),
         };
         if self.sent.as_ref().is_some_and(|sent| *sent != session) {
@@ -349,6 +399,8 @@ struct Audio<'a> {
     protocol: &'a str,
     formats: Vec<Format>,
     keys: &'a [keys::OwnKey],
+    /// What else is said of protection and connectivity.
+    also: Vec<Attribute>,
     packet_time: Duration,
     /// Where we take RTCP; `None` if it is settled that it comes with RTP (RFC 5761 section 5.1.1).
     rtcp: Option<SocketAddr>,
@@ -357,7 +409,7 @@ struct Audio<'a> {
 }
 
 impl Audio<'_> {
-    fn media(&self, local: &Local) -> Media {
+    fn media(self, local: &Local) -> Media {
         let numbers = self.formats.iter().map(|format| format.payload_type.to_string()).collect();
         let mut media = Media::new("audio", local.rtp.port(), self.protocol, numbers);
         media.attributes.extend(self.formats.iter().flat_map(Format::attributes));
@@ -371,6 +423,7 @@ impl Audio<'_> {
             media.attributes.push(Attribute::flag("rtcp-mux"));
         }
         media.attributes.push(Attribute::flag(self.direction.attribute()));
+        media.attributes.extend(self.also);
         media
     }
 }

@@ -1,9 +1,11 @@
 //! Our offer, and the answer to it (RFC 3264 sections 5 and 7).
 
 use super::codecs::{self, Common, Meaning};
+use super::dtls;
+use super::ice;
 use super::keys::{self, OwnKey, TheirKey};
 use super::{Agreed, Agreement, Audio, Exchange, Negotiation, Rejected, SrtpPolicy, Stream, address};
-use crate::media::plan::{Direction, Plan, Srtp};
+use crate::media::plan::{Direction, IceCredentials, Plan, Srtp};
 use crate::random::Random;
 use crate::sdp::Session;
 use bytes::Bytes;
@@ -18,6 +20,9 @@ pub(super) struct Offered {
     payload_types: Vec<(Meaning, u8)>,
     rtcp_mux: bool,
     direction: Direction,
+    /// Does a handshake agree on the keys?
+    pub(super) dtls: bool,
+    pub(super) ice: Option<IceCredentials>,
 }
 
 impl Negotiation {
@@ -30,9 +35,19 @@ impl Negotiation {
             .into_iter()
             .map(|meaning| (meaning, self.payload_types.number(meaning)))
             .collect();
+        let dtls = protocol.starts_with("UDP/TLS/");
+        let ice = self.local.ice.then(|| self.ice.credentials(random));
+        let mut also = Vec::new();
+        if let Some(fingerprint) = self.local.fingerprint.as_ref().filter(|_| dtls) {
+            also.extend(dtls::attributes(fingerprint, None));
+        }
+        if let Some(credentials) = &ice {
+            also.extend(self.ice_attributes(credentials, true));
+        }
         let local = &self.local;
         let audio = Audio {
             protocol: &protocol,
+            also,
             formats: payload_types.iter().map(|(meaning, number)| meaning.format(*number, local)).collect(),
             keys: &keys,
             packet_time: local.packet_time,
@@ -52,7 +67,10 @@ impl Negotiation {
             payload_types,
             rtcp_mux: local.rtcp_mux,
             direction: local.direction,
+            dtls,
+            ice,
         };
+        self.renew_keys = false;
         self.exchange = Exchange::Pending(offered);
         let times = self.sent.as_ref().map(|sent| sent.times.clone()).unwrap_or_default();
         self.describe(stream, audio, times)
@@ -61,11 +79,18 @@ impl Negotiation {
     /// Stream, protocol and keys of our next offer: those in use, else those that the policy says.
     fn protection(&self, random: &mut Random) -> (usize, String, Vec<OwnKey>) {
         if let Some(agreed) = &self.agreed {
+            if agreed.plan.dtls.is_some() {
+                return (agreed.stream, agreed.protocol.clone(), Vec::new());
+            }
             if let Some(srtp) = &agreed.plan.srtp {
-                let own = OwnKey { tag: agreed.tag, suite: srtp.suite, key: srtp.local.clone() };
+                let own = if self.renew_keys {
+                    OwnKey::new(agreed.tag, srtp.suite, random)
+                } else {
+                    OwnKey { tag: agreed.tag, suite: srtp.suite, key: srtp.local.clone() }
+                };
                 return (agreed.stream, agreed.protocol.clone(), vec![own]);
             }
-            if self.local.srtp != SrtpPolicy::Required {
+            if !matches!(self.local.srtp, SrtpPolicy::Required | SrtpPolicy::Dtls) {
                 return (agreed.stream, agreed.protocol.clone(), Vec::new());
             }
         }
@@ -73,6 +98,7 @@ impl Negotiation {
         let (protocol, keys) = match self.local.srtp {
             SrtpPolicy::Off => ("RTP/AVP", Vec::new()),
             SrtpPolicy::Optional => ("RTP/AVP", OwnKey::each_of(keys::offered(&self.local), random)),
+            SrtpPolicy::Dtls => (dtls::protocol(&self.local), Vec::new()),
             SrtpPolicy::Required => ("RTP/SAVP", OwnKey::each_of(keys::offered(&self.local), random)),
         };
         (stream, protocol.into(), keys)
@@ -93,7 +119,12 @@ impl Negotiation {
         if media.port == 0 || !media.kind.eq_ignore_ascii_case("audio") {
             return Err(Rejected::Refused);
         }
-        let keys = keys::of_answer(&offered.keys, offered.secure, media)?;
+        let (keys, dtls) = if offered.dtls {
+            keys::is_secure(media)?;
+            (None, Some(dtls::of_answer(&self.local, &session, media)?))
+        } else {
+            (keys::of_answer(&offered.keys, offered.secure, media)?, None)
+        };
         let rtcp_mux = offered.rtcp_mux && media.has("rtcp-mux");
         let remote = address::remote(&session, media, &self.local, rtcp_mux)?;
         let formats = media.formats();
@@ -108,11 +139,13 @@ impl Negotiation {
         let encoding = common.encoding(&session, media, &self.local).ok_or_else(no_codec)?;
         let comfort_noise = common.comfort_noise(media, &self.local);
         let (tag, srtp) = match keys {
-            Some((own, TheirKey { key: remote, mki: remote_mki, .. })) => {
-                (own.tag, Some(Srtp { suite: own.suite, local: own.key, remote, remote_mki }))
+            Some((own, TheirKey { key: remote, mki: remote_mki, lifetime: remote_lifetime, .. })) => {
+                (own.tag, Some(Srtp { suite: own.suite, local: own.key, remote, remote_mki, remote_lifetime }))
             }
             None => (1, None),
         };
+        let theirs = ice::Theirs::of(&session, media).filter(|_| offered.ice.is_some());
+        let ice = theirs.and_then(|theirs| self.ice.answered(theirs));
         let plan = Plan {
             remote_rtp: remote.rtp,
             remote_rtcp: remote.rtcp,
@@ -126,6 +159,8 @@ impl Negotiation {
             hear_tones: false,
             holding: false,
             srtp,
+            dtls,
+            ice,
         };
         let protocol = media.protocol.clone();
         let agreed = Agreed { plan, stream: offered.stream, protocol, tag, remote_direction: remote.direction };

@@ -56,6 +56,30 @@ pub enum Rejected {
         /// Where.
         line: usize,
     },
+    /// The far end has no DTLS-SRTP, and it is required here.
+    #[error(
+        "line {line}: the far end has no DTLS-SRTP (a=fingerprint), which is required here; enable it there or set srtp to required, for keys in the SDP"
+    )]
+    DtlsRequired {
+        /// Where.
+        line: usize,
+    },
+    /// No fingerprint that can be compared.
+    #[error("line {line}: no usable fingerprint ({said}); the far end has to send a=fingerprint:sha-256 and 32 octets")]
+    Fingerprint {
+        /// Where its `m=` line stands.
+        line: usize,
+        /// The first that it sent.
+        said: String,
+    },
+    /// It does not say who begins the handshake.
+    #[error("line {line}: a=setup:{said} is not supported; the far end has to say active, passive or actpass")]
+    Setup {
+        /// Where its `m=` line stands.
+        line: usize,
+        /// What it says.
+        said: String,
+    },
     /// None of its keys can be used. We never go on without.
     #[error(
         "line {line}: no usable SRTP key: {why}; the far end has to send a=crypto with AES_CM_128_HMAC_SHA1_80 or _32"
@@ -116,10 +140,13 @@ impl Rejected {
     pub fn warning(&self) -> Option<String> {
         let code = match self {
             Rejected::AddressFamily { .. } | Rejected::HostName { .. } => 301,
-            Rejected::Transport { .. } | Rejected::SrtpOff { .. } | Rejected::SrtpRequired { .. } => 302,
+            Rejected::Transport { .. }
+            | Rejected::SrtpOff { .. }
+            | Rejected::SrtpRequired { .. }
+            | Rejected::DtlsRequired { .. } => 302,
             Rejected::NoAudio { .. } | Rejected::Refused => 304,
             Rejected::NoCodec { .. } => 305,
-            Rejected::Keys { .. } => 306,
+            Rejected::Keys { .. } | Rejected::Fingerprint { .. } | Rejected::Setup { .. } => 306,
             Rejected::Multicast { .. } => 330,
             Rejected::Malformed(_) | Rejected::NoOffer => 399,
             Rejected::Glare => return None,
@@ -141,8 +168,8 @@ impl Rejected {
         match self {
             Rejected::NoAudio { .. } | Rejected::Refused | Rejected::Glare | Rejected::NoOffer => 0,
             Rejected::Transport { .. } => 1,
-            Rejected::SrtpOff { .. } | Rejected::SrtpRequired { .. } => 2,
-            Rejected::Keys { .. } => 3,
+            Rejected::SrtpOff { .. } | Rejected::SrtpRequired { .. } | Rejected::DtlsRequired { .. } => 2,
+            Rejected::Keys { .. } | Rejected::Fingerprint { .. } | Rejected::Setup { .. } => 3,
             Rejected::Malformed(_)
             | Rejected::AddressFamily { .. }
             | Rejected::Multicast { .. }

@@ -5,7 +5,7 @@ mod tape;
 
 use super::super::clock::Clock;
 use super::closing::Closing;
-use super::event::{Counters, Event, Finished, Trouble};
+use super::event::{Counters, Event, Failure, Finished, Trouble};
 use super::outbox::Outbox;
 use super::port::{Batch, Port};
 use super::schedule::Schedule;
@@ -13,7 +13,7 @@ use crate::audio::{Adjust, Change, Device, Input, Listener, Player, Recorder, Re
 use crate::media::codec;
 use crate::media::dtmf::{self, Digit};
 use crate::media::plan::Plan;
-use crate::media::session::{self, Component, Session};
+use crate::media::session::{self, Component, Gate, Session};
 use crate::time::{Duration, Instant};
 use mio::{Registry, Token};
 
@@ -147,6 +147,12 @@ impl Call {
         self.fit();
     }
 
+    /// Goes on with what came before the far end's answer did.
+    pub(super) fn adopt(&mut self, now: Instant, gate: Gate) {
+        let now = self.tell(now);
+        self.session.adopt(now, gate);
+    }
+
     /// Which call.
     pub(super) fn key(&self) -> u64 {
         self.key
@@ -211,6 +217,12 @@ impl Call {
                         Component::Rtcp => &self.rtcp,
                     };
                     Event::Report { key, sent, report, octets, local: port.local(), remote }
+                }
+                session::Event::Secured { suite } => Event::Secured { key, suite },
+                session::Event::Unsecured(failed) => Event::Failed { key, reason: failed.into() },
+                session::Event::KeyWearsOut => Event::KeyWearsOut { key },
+                session::Event::KeyWornOut { packets } => {
+                    Event::Failed { key, reason: Failure::KeyWornOut { packets } }
                 }
                 session::Event::SourceChanged { .. } => continue,
             });
@@ -338,7 +350,10 @@ impl Call {
     fn read(&mut self, said: &mut [i16], outbox: &mut Outbox) {
         let microphone = self.device.as_mut().filter(|device| device.captures());
         let captured = microphone.map(|device| device.read(said)).is_some();
-        if (!captured || self.input.is_holding())
+        if self.session.is_locked() {
+            // Nobody hears it yet, so nothing of the source is used up.
+            said.fill(0);
+        } else if (!captured || self.input.is_holding())
             && let Some(ended) = self.input.read(&self.heard, said)
         {
             outbox.post(Event::SourceEnded { key: self.key, error: ended.0 });

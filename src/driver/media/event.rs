@@ -1,7 +1,9 @@
 //! What a media worker tells about its calls.
 
 use crate::audio::{DeviceCounters, Levels, Recording, WavError};
+use crate::media::dtls;
 use crate::media::dtmf::{Digit, Way};
+use crate::media::plan::SrtpSuite;
 use crate::media::quality::Report;
 use crate::media::rtcp;
 use crate::media::session;
@@ -44,6 +46,18 @@ pub enum Event {
         component: session::Component,
         /// Where packets really come from.
         address: SocketAddr,
+    },
+    /// A handshake has agreed on keys.
+    Secured {
+        /// Which call.
+        key: u64,
+        /// The suite.
+        suite: SrtpSuite,
+    },
+    /// The far end's SRTP key is good for few packets more.
+    KeyWearsOut {
+        /// Which call.
+        key: u64,
     },
     /// The far end ended its stream by RTCP.
     RemoteBye {
@@ -136,6 +150,8 @@ impl Event {
             | Event::Dtmf { key, .. }
             | Event::DtmfSent { key, .. }
             | Event::RemoteLearned { key, .. }
+            | Event::Secured { key, .. }
+            | Event::KeyWearsOut { key }
             | Event::RemoteBye { key }
             | Event::Report { key, .. }
             | Event::SourceEnded { key, .. }
@@ -157,6 +173,18 @@ pub enum Failure {
     /// A renegotiation cannot be followed; media goes on under the old plan.
     #[error(transparent)]
     Plan(#[from] Unusable),
+    /// No keys: nothing was sent or played.
+    #[error(transparent)]
+    Unsecured(#[from] dtls::Failed),
+    /// The far end kept a key beyond its own word.
+    #[error(
+        "the far end has used its SRTP key for {packets} packets, as many as it said that the key is good for, and sent no \
+         other one when it was asked; what it sends is not played any more"
+    )]
+    KeyWornOut {
+        /// So many it was good for.
+        packets: u64,
+    },
     /// A bug of ours: the call's media was thrown away, other calls go on.
     #[error("the media of the call broke down by a bug of Sidetone; please report what it wrote to stderr")]
     Broken,

@@ -14,6 +14,7 @@ mod call;
 mod closing;
 mod event;
 mod gather;
+mod listening;
 mod load;
 mod outbox;
 mod port;
@@ -30,10 +31,11 @@ use crate::audio::{Adjust, Device, DeviceOptions, Input, Layout, Listener, Recor
 use crate::media::dtmf::{Digit, Way};
 use crate::media::plan::Plan;
 use crate::media::session::Unusable;
-use crate::media::session::{self, Session};
+use crate::media::session::{self, Expected, Gate, Session};
 use crate::net::{PortPair, PortRange, PortsError, RtpPorts};
 use crate::random::Random;
 use call::{Ends, Parts};
+use listening::Listening;
 use load::Load;
 use outbox::Outbox;
 use port::Port;
@@ -220,6 +222,17 @@ impl MediaDriver {
     /// If the address is not ours or no pair is free.
     pub fn open_ports(&self, ip: IpAddr) -> Result<PortPair, PortsError> {
         self.ports.open(ip)
+    }
+
+    /// Has a worker answer what may come to the ports of the call `key` before its far end has answered; the start of its
+    /// media goes on from there. [`MediaDriver::stop`] ends it too.
+    ///
+    /// # Errors
+    /// If the sockets cannot be used or the worker takes no more.
+    pub fn listen(&self, key: u64, ports: &PortPair, expected: Expected) -> Result<(), StartError> {
+        let port = |socket: &std::net::UdpSocket| socket.try_clone().and_then(Port::new).map_err(StartError::Sockets);
+        let listening = Listening::new(Gate::open(expected), port(&ports.rtp)?, port(&ports.rtcp)?);
+        Ok(self.tell(key, Command::Listen(key, Box::new(listening)))?)
     }
 
     /// Starts the media of the call `key`; it runs until [`MediaDriver::stop`].

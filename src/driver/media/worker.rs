@@ -7,6 +7,7 @@ use super::call::{Call, Ends, Parts};
 use super::closing::Closing;
 use super::event::{Event, Failure, Finished};
 use super::gather::Tape;
+use super::listening::Listening;
 use super::load::Load;
 use super::outbox::Outbox;
 use super::port::{Batch, Port};
@@ -15,7 +16,7 @@ use crate::audio::{Adjust, Player, Recorder, Tap};
 use crate::media::dtmf::{Digit, Way};
 use crate::media::mixer::Part;
 use crate::media::plan::Plan;
-use crate::media::session::Component;
+use crate::media::session::{Component, Gate};
 use crate::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 use std::cmp::Reverse;
@@ -28,6 +29,9 @@ use std::thread;
 /// The token of the waker; those of the sockets count up from 0.
 pub(super) const WAKER: Token = Token(usize::MAX);
 
+/// The tokens of sockets that listen before their call has media have this bit; below it the key of the call, twice.
+const LISTENS: usize = 1 << (usize::BITS - 2);
+
 /// Readiness events taken at a time.
 const EVENTS: usize = 1_024;
 
@@ -39,6 +43,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a worker is told to do.
 pub(super) enum Command {
+    Listen(u64, Box<Listening>),
     Start(Box<Parts>),
     Update(u64, Box<Plan>),
     Connect(u64, Box<Ends>),
@@ -80,6 +85,7 @@ impl Command {
         match self {
             Command::Start(parts) => Some(parts.key),
             Command::Update(key, _)
+            | Command::Listen(key, _)
             | Command::Connect(key, _)
             | Command::Move(key, _)
             | Command::Dtmf(key, ..)
@@ -124,6 +130,8 @@ pub(super) struct Worker {
     /// When to wake which slot, of which generation.
     wakes: BinaryHeap<Reverse<(Instant, usize, u64)>>,
     closing: Vec<Closing>,
+    /// Calls that have no media yet, and what may come before it.
+    listening: HashMap<usize, Listening>,
     batch: Batch,
     rooms: Vec<Room>,
     /// How to reach each worker, this one among them.
@@ -153,6 +161,7 @@ impl Worker {
             by_key: HashMap::new(),
             wakes: BinaryHeap::new(),
             closing: Vec::new(),
+            listening: HashMap::new(),
             batch: Batch::new(),
             over: None,
         }
@@ -169,6 +178,7 @@ impl Worker {
             self.send_leaving();
             self.wake_calls();
             self.turn_rooms();
+            self.wake_listening();
             self.close();
             self.outbox.flush();
             self.load.set_dropped_events(self.outbox.dropped());
@@ -189,7 +199,9 @@ impl Worker {
         let due = self.wakes.peek().map(|Reverse((due, ..))| *due);
         let looks = !self.closing.is_empty() || self.outbox.is_waiting() || !self.leaving.is_empty();
         let look = looks.then(|| now + LOOK_AGAIN);
-        let left = due.into_iter().chain(look).chain(self.rooms_due()).min().map(|due| due.since(now));
+        let listening = self.listening.values().filter_map(Listening::poll_timeout);
+        let due = due.into_iter().chain(look).chain(self.rooms_due()).chain(listening).min();
+        let left = due.map(|due| due.since(now));
         // The poll counts whole milliseconds and rounds up; the rest is slept, which is exact to some 0.1 ms. What
         // arrives meanwhile carries the kernel's stamp.
         let whole = left.map(|left| Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
@@ -206,10 +218,17 @@ impl Worker {
     fn receive(&mut self, events: &Events) {
         for event in events {
             let token = event.token();
+            // All bits of it.
             if token == WAKER {
                 continue;
             }
             let component = if token.0 % 2 == 0 { Component::Rtp } else { Component::Rtcp };
+            if token.0 & LISTENS != 0 {
+                if let Some(listening) = self.listening.get_mut(&((token.0 & !LISTENS) / 2)) {
+                    listening.receive(component, &mut self.batch, &self.clock);
+                }
+                continue;
+            }
             self.with(token.0 / 2, |call, worker| {
                 call.receive(component, worker.batch, worker.clock);
                 call.flush(worker.outbox);
@@ -237,6 +256,7 @@ impl Worker {
 
     fn carry_out(&mut self, command: Command) {
         match command {
+            Command::Listen(key, listening) => self.listen(key, *listening),
             Command::Start(parts) => self.start(*parts),
             Command::Update(key, plan) => {
                 self.with_key(key, |call, worker| call.update(worker.clock.now(), *plan, worker.outbox));
@@ -304,6 +324,28 @@ impl Worker {
         acted.ok()
     }
 
+    fn listen(&mut self, key: u64, mut listening: Listening) {
+        let Some(place) = listening_place(key) else { return };
+        if let Some(before) = self.listening.remove(&place) {
+            before.end(self.poll.registry(), &mut self.batch, &self.clock);
+        }
+        listening.watch(self.poll.registry(), Token(LISTENS | (2 * place)), Token(LISTENS | (2 * place + 1)));
+        self.listening.insert(place, listening);
+    }
+
+    fn wake_listening(&mut self) {
+        if !self.listening.is_empty() {
+            let now = self.clock.now();
+            self.listening.values_mut().for_each(|listening| listening.handle_timeout(now));
+        }
+    }
+
+    /// What came before the media of a call, which begins or never will.
+    fn end_listening(&mut self, key: u64) -> Option<Gate> {
+        let listening = self.listening.remove(&listening_place(key)?)?;
+        Some(listening.end(self.poll.registry(), &mut self.batch, &self.clock))
+    }
+
     fn start(&mut self, parts: Parts) {
         let now = self.clock.now();
         let key = parts.key;
@@ -312,7 +354,12 @@ impl Worker {
             self.stop(key);
         }
         let index = self.free_slot();
-        let call = Call::start(now, parts, &mut self.outbox);
+        let before = self.end_listening(key);
+        let mut call = Call::start(now, parts, &mut self.outbox);
+        if let Some(gate) = before {
+            call.adopt(now, gate);
+            call.flush(&mut self.outbox);
+        }
         self.install(index, call);
     }
 
@@ -338,6 +385,7 @@ impl Worker {
 
     fn stop(&mut self, key: u64) {
         self.dismiss(key);
+        self.end_listening(key);
         let index = self.by_key.remove(&key);
         self.load.set_calls(self.by_key.len());
         match index.and_then(|index| Some((index, self.slots.get_mut(index)?.call.take()?))) {
@@ -384,6 +432,11 @@ impl Worker {
             self.closing.retain_mut(|closing| !closing.finish(now, outbox));
         }
     }
+}
+
+/// Where a call listens; keys count up, so each has its own.
+fn listening_place(key: u64) -> Option<usize> {
+    usize::try_from(key).ok().filter(|place| *place < LISTENS / 2)
 }
 
 #[cfg(test)]

@@ -250,7 +250,8 @@ impl<F: FnMut(Happening)> Turn<F> {
         // A call that is over by now has given them back.
         let Some(pair) = self.ports.get(&call) else { return };
         let (rtp, rtcp) = mapped.told(shown, (pair.rtp_address, pair.rtcp_address));
-        self.bring(call, MediaEvent::Opened { rtp, rtcp });
+        let hosts = vec![(pair.rtp_address, pair.rtcp_address)];
+        self.bring(call, MediaEvent::Opened { rtp, rtcp, hosts });
     }
 
     /// Moves the sound of a call that runs to ports on `local`, once it is known how they are seen.

@@ -38,8 +38,14 @@ impl Session {
             return;
         }
         match (packet::kind(bytes), component) {
+            (Some(_), _) if self.is_locked() => {
+                if let Some(gate) = &mut self.gate {
+                    gate.hold(component, from, bytes);
+                }
+            }
             (Some(Kind::Rtp), Component::Rtp) => self.handle_rtp(now, from, bytes),
             (Some(Kind::Rtcp), _) => self.handle_rtcp(now, component, from, bytes),
+            _ if self.handle_other(now, component, from, bytes) => {}
             _ => self.counters.foreign += 1,
         }
         self.forget_discarded();
@@ -50,10 +56,11 @@ impl Session {
         let bytes = match self.keys.unprotect_rtp(now, bytes) {
             Some(Ok(packet)) => {
                 opened = packet;
+                self.tell_wear();
                 opened.as_ref()
             }
             // Counted by SRTP.
-            Some(Err(_)) => return,
+            Some(Err(_)) => return self.tell_wear(),
             None if !self.rtp_from.admits(now, from) => {
                 self.counters.strangers += 1;
                 return;
@@ -183,12 +190,15 @@ impl Session {
     fn handle_rtcp(&mut self, now: Instant, component: Component, from: SocketAddr, bytes: &[u8]) {
         let known = self.knows_reporter(from);
         let opened;
-        let bytes = match self.keys.unprotect_rtcp(now, bytes) {
+        let keys = if self.is_apart(component) { &mut self.apart.keys } else { &mut self.keys };
+        let bytes = match keys.unprotect_rtcp(now, bytes) {
             Some(Ok(packet)) => {
                 opened = packet;
                 opened.as_ref()
             }
             Some(Err(_)) => return,
+            // Its own handshake is not through.
+            None if self.plan.dtls.is_some() => return,
             None if !known => {
                 self.counters.strangers += 1;
                 return;

@@ -32,13 +32,43 @@ pub(super) struct Keys {
     former: Option<(Incoming, Instant)>,
     /// Counts of keys that are no longer used.
     past: Counters,
+    /// How far the far end's key is worn, if it says how long it is good for.
+    wear: Option<Worn>,
+}
+
+/// A key with a lifetime (RFC 4568 section 6.1).
+#[derive(Clone, Copy, Debug)]
+struct Worn {
+    lifetime: u64,
+    used: u64,
+    told: Option<Wear>,
+}
+
+/// How far a key is worn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wear {
+    /// An eighth of its packets is left: time for a new one.
+    Soon,
+    /// Nothing is left of so many packets; what comes under it is refused.
+    Out(u64),
+}
+
+impl Worn {
+    fn of(srtp: Option<&Srtp>) -> Option<Self> {
+        Some(Self { lifetime: srtp?.remote_lifetime?, used: 0, told: None })
+    }
+
+    fn state(&self) -> Option<Wear> {
+        let left = self.lifetime.saturating_sub(self.used);
+        if left == 0 { Some(Wear::Out(self.lifetime)) } else { (left <= self.lifetime / 8).then_some(Wear::Soon) }
+    }
 }
 
 impl Keys {
     /// The keys of a new call.
     pub(super) fn new(srtp: Option<&Srtp>) -> Result<Self, KeyLength> {
         let protect = srtp.map(|keys| Outgoing::new(keys.suite, &keys.local)).transpose()?;
-        Ok(Self { protect, unprotect: srtp.map(incoming).transpose()?, ..Self::default() })
+        Ok(Self { protect, unprotect: srtp.map(incoming).transpose()?, wear: Worn::of(srtp), ..Self::default() })
     }
 
     /// Follows a renegotiation from `old` to `new`; contexts of keys that stay go on.
@@ -60,6 +90,7 @@ impl Keys {
         }
         if !remote_stays {
             self.drop_former();
+            self.wear = Worn::of(new);
             let former = std::mem::replace(&mut self.unprotect, unprotect);
             match former {
                 // What was encrypted is never taken plain, nor the other way round.
@@ -89,6 +120,14 @@ impl Keys {
     /// The RTCP packet in an SRTCP packet; `None` in a plain call.
     pub(super) fn unprotect_rtcp(&mut self, now: Instant, packet: &[u8]) -> Option<Result<Bytes, Refused>> {
         self.open(now, |keys| keys.unprotect_rtcp(packet))
+    }
+
+    /// How far the far end's key is worn; each state is told once.
+    pub(super) fn poll_wear(&mut self) -> Option<Wear> {
+        let worn = self.wear.as_mut()?;
+        let state = worn.state().filter(|state| worn.told != Some(*state))?;
+        worn.told = Some(state);
+        Some(state)
     }
 
     /// What happened to received packets so far.
@@ -129,8 +168,15 @@ impl Keys {
                 opened => return Some(opened),
             }
         }
-        let opened = unprotect(self.unprotect.as_mut()?);
+        let unprotected = self.unprotect.as_mut()?;
+        if self.wear.is_some_and(|worn| worn.used >= worn.lifetime) {
+            return Some(Err(Refused::WornOut));
+        }
+        let opened = unprotect(unprotected);
         if opened.is_ok() {
+            if let Some(worn) = &mut self.wear {
+                worn.used += 1;
+            }
             self.switch();
         }
         Some(opened)

@@ -27,7 +27,7 @@ impl Session {
         }
         let (codec, packet_time) = (self.plan.encoding.codec, self.packet_time());
         self.sender.tick(now, packet_time, codec.clock_rate());
-        if !self.plan.direction.sends() || self.rtp_from.destination().is_none() {
+        if !self.plan.direction.sends() || self.rtp_from.destination().is_none() || !self.may_send(Component::Rtp) {
             self.sender.skip();
             return self.keep_alive(now);
         }
@@ -138,7 +138,7 @@ impl Session {
     }
 
     fn send_rtp(&mut self, now: Instant, header: &Header, payload: &[u8]) {
-        let Some(to) = self.rtp_from.destination() else { return };
+        let Some(to) = self.rtp_from.destination().filter(|_| self.may_send(Component::Rtp)) else { return };
         let queued = header.write(payload, &mut self.packet).is_ok()
             && match self.keys.protect_rtp(now, &self.packet) {
                 None => self.outbox.push_plain(Component::Rtp, to, &self.packet),
@@ -160,8 +160,12 @@ impl Session {
         } else {
             (Component::Rtcp, self.rtcp_from.destination())
         };
-        let Some(to) = to else { return };
-        let queued = match self.keys.protect_rtcp(now, &self.packet) {
+        let Some(to) = to.filter(|_| self.may_send(component)) else { return };
+        let apart = self.is_apart(component);
+        let keys = if apart { &mut self.apart.keys } else { &mut self.keys };
+        let queued = match keys.protect_rtcp(now, &self.packet) {
+            // Its own handshake is not through.
+            None if apart => return,
             None => self.outbox.push_plain(component, to, &self.packet),
             Some(packet) => packet.is_ok_and(|packet| self.outbox.push_protected(component, to, packet)),
         };

@@ -1,7 +1,9 @@
 //! What a session is told and tells.
 
 use crate::media::codec::Unavailable;
+use crate::media::dtls::{self, Identity};
 use crate::media::dtmf::{Digit, Way};
+use crate::media::plan::SrtpSuite;
 use crate::media::{jitter, rtcp, srtp};
 use crate::time::{Duration, Wall};
 use bytes::Bytes;
@@ -25,6 +27,8 @@ pub struct Config {
     pub wall: Wall,
     /// Jitter buffer.
     pub jitter: jitter::Config,
+    /// Who we are in the handshake of DTLS-SRTP; without it such plans cannot be followed.
+    pub identity: Option<Identity>,
     /// How long each DTMF digit sounds; at least 40 ms (ITU-T Q.24), and a whole number of packets.
     pub digit_time: Duration,
     /// Silence between two digits.
@@ -39,6 +43,7 @@ impl Default for Config {
             cname: "sidetone".into(),
             wall: Wall::new(jiff::Timestamp::UNIX_EPOCH),
             jitter: jitter::Config::default(),
+            identity: None,
             digit_time: Duration::from_millis(100),
             digit_gap: Duration::from_millis(50),
         }
@@ -54,6 +59,9 @@ pub enum Unusable {
     /// A key.
     #[error(transparent)]
     Key(#[from] srtp::KeyLength),
+    /// A handshake without a certificate of ours.
+    #[error("the call needs DTLS-SRTP, and this phone has no certificate for it")]
+    NoCertificate,
 }
 
 /// A datagram to send; `bytes` stay valid until the next call of a method of the session.
@@ -97,6 +105,20 @@ pub enum Event {
     SourceChanged {
         /// Its new SSRC.
         ssrc: u32,
+    },
+    /// A handshake has agreed on keys: media may flow.
+    Secured {
+        /// The suite.
+        suite: SrtpSuite,
+    },
+    /// There will be no keys, so nothing is sent or heard; the call should end.
+    Unsecured(dtls::Failed),
+    /// The far end's key is good for few packets more: it has to send another.
+    KeyWearsOut,
+    /// The far end's key is used up, so nothing of it is heard any more; the call should end.
+    KeyWornOut {
+        /// So many packets it was good for.
+        packets: u64,
     },
     /// The far end said goodbye by RTCP (RFC 3550 section 6.6).
     RemoteBye,

@@ -10,8 +10,8 @@
 //!
 //! What may come in is looked at before anything goes to the other address, since that would open the way for it.
 
-use super::message::{other_address, request_from_elsewhere};
 use super::{Reply, StunError, TransactionId, request, response};
+use crate::stun::{other_address, request_from_elsewhere};
 use crate::time::Duration;
 use std::io;
 use std::net::SocketAddr;

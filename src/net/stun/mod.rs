@@ -8,12 +8,9 @@
 //! ```
 
 mod behaviour;
-mod fuzz;
-mod message;
 
+pub use crate::stun::{Message, Reply, TransactionId, fuzz, is_stun, read, request, response, success};
 pub use behaviour::{Behaviour, Dependence, behaviour};
-pub use fuzz::fuzz;
-pub use message::{Message, Reply, TransactionId, is_stun, read, request, response, success};
 
 use crate::time::Duration;
 use std::collections::HashMap;

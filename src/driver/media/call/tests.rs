@@ -24,6 +24,8 @@ pub(in crate::driver::media) fn parts(codec: Codec, source: &Source, own: PortPa
         hear_tones: false,
         holding: false,
         srtp: None,
+        dtls: None,
+        ice: None,
     };
     let session = Session::new(Instant::ZERO, plan, session::Config::default(), Random::from_seed(1)).unwrap();
     let input = Input::open(source, session.rate()).unwrap();

@@ -1,12 +1,17 @@
 //! The body of the STUN fuzzer: anybody can send a datagram to a SIP port.
 
-use super::message::{Message, Reply, is_stun, read, response, success};
+use super::{Message, Reply, check, is_stun, read, response, success};
 
 /// Reads `octets`, and checks what every reader relies on.
 ///
 /// # Panics
 /// When a promise is broken.
 pub fn fuzz(octets: &[u8]) {
+    let answer = check::answer(octets, ([192, 0, 2, 1], 5000).into(), "user", "password", false);
+    assert!(
+        answer.is_none_or(|answer| is_stun(&answer.response) && !answer.nominated),
+        "who knows no password nominates"
+    );
     let Some(message) = read(octets) else {
         assert_eq!(response(octets), None, "no message is no response");
         return;

@@ -1,4 +1,4 @@
-//! STUN messages as far as Binding goes (RFC 8489 sections 5, 6 and 14).
+//! STUN messages, pure, as far as Binding goes (RFC 8489 sections 5, 6 and 14).
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -7,6 +7,11 @@
 //!  | transaction id (96 bits)                                      |
 //!  | attributes: type, length, value, padding to 32 bits …         |
 //! ```
+
+pub mod check;
+mod fuzz;
+
+pub use fuzz::fuzz;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -27,7 +32,7 @@ const FINGERPRINT: u16 = 0x8028;
 /// Attributes that a client may ignore have this bit (section 14).
 const OPTIONAL: u16 = 0x8000;
 /// Required to be understood, and understood as having nothing to say to a client without credentials.
-const CREDENTIALS: [u16; 5] = [0x0006, 0x0008, 0x0014, 0x0015, 0x001C];
+const CREDENTIALS: [u16; 6] = [0x0006, 0x0008, 0x000A, 0x0014, 0x0015, 0x001C];
 
 /// What the checksum is combined with (section 14.7).
 const FINGERPRINT_MASK: u32 = 0x5354_554E;
@@ -79,6 +84,14 @@ pub fn request(id: TransactionId) -> Vec<u8> {
 
 /// The answer to the Binding request `id` that came from `source`.
 pub fn success(id: TransactionId, source: SocketAddr) -> Vec<u8> {
+    let mut message = header(BINDING_SUCCESS, id);
+    append(&mut message, XOR_MAPPED_ADDRESS, &masked(source, id));
+    count(&mut message, 8);
+    seal(message)
+}
+
+/// The value of XOR-MAPPED-ADDRESS (section 14.2).
+fn masked(source: SocketAddr, id: TransactionId) -> Vec<u8> {
     // Masking again is unmasking.
     let masked = unmask(source, &id);
     let mut value = vec![0, if masked.is_ipv4() { 1 } else { 2 }];
@@ -87,17 +100,34 @@ pub fn success(id: TransactionId, source: SocketAddr) -> Vec<u8> {
         IpAddr::V4(ip) => value.extend(ip.octets()),
         IpAddr::V6(ip) => value.extend(ip.octets()),
     }
-    let length = if masked.is_ipv4() { 8u16 } else { 20 };
-    let mut message = Vec::with_capacity(HEADER + 12 + usize::from(length));
-    message.extend(BINDING_SUCCESS.to_be_bytes());
-    // With what seals it.
-    message.extend((4 + length + 8).to_be_bytes());
+    value
+}
+
+/// The beginning of a message; its length is counted later.
+fn header(kind: u16, id: TransactionId) -> Vec<u8> {
+    let mut message = Vec::with_capacity(HEADER + 64);
+    message.extend(kind.to_be_bytes());
+    message.extend([0, 0]);
     message.extend(MAGIC);
     message.extend(id.0);
-    message.extend(XOR_MAPPED_ADDRESS.to_be_bytes());
-    message.extend(length.to_be_bytes());
+    message
+}
+
+/// Appends an attribute, padded to 32 bits (section 14).
+fn append(message: &mut Vec<u8>, attribute: u16, value: &[u8]) {
+    message.extend(attribute.to_be_bytes());
+    // Values of ours are short.
+    message.extend(u16::try_from(value.len()).unwrap_or_default().to_be_bytes());
     message.extend(value);
-    seal(message)
+    message.resize(message.len().next_multiple_of(4), 0);
+}
+
+/// Writes the length of a message that `more` octets will follow.
+fn count(message: &mut [u8], more: usize) {
+    let length = u16::try_from(message.len() - HEADER + more).unwrap_or_default();
+    if let Some(field) = message.get_mut(2..4) {
+        field.copy_from_slice(&length.to_be_bytes());
+    }
 }
 
 /// Puts the checksum at the end (section 14.7); the length counts it already.
@@ -110,7 +140,7 @@ fn seal(mut message: Vec<u8>) -> Vec<u8> {
 }
 
 /// A Binding request that asks for the answer from another address or port of the server (RFC 5780 section 7.2).
-pub(super) fn request_from_elsewhere(id: TransactionId, ip: bool, port: bool) -> Vec<u8> {
+pub fn request_from_elsewhere(id: TransactionId, ip: bool, port: bool) -> Vec<u8> {
     let flags = u32::from(ip) << 2 | u32::from(port) << 1;
     let mut message = Vec::with_capacity(HEADER + 8);
     message.extend(BINDING_REQUEST.to_be_bytes());
@@ -124,7 +154,7 @@ pub(super) fn request_from_elsewhere(id: TransactionId, ip: bool, port: bool) ->
 }
 
 /// The other address and port of the server, as an answer of its names them (RFC 5780 section 7.4).
-pub(super) fn other_address(answer: &[u8]) -> Option<SocketAddr> {
+pub fn other_address(answer: &[u8]) -> Option<SocketAddr> {
     let mut at = HEADER;
     while let Some(attribute) = answer.get(at..at + 2).and_then(number) {
         let length = usize::from(answer.get(at + 2..at + 4).and_then(number)?);
