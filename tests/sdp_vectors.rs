@@ -183,7 +183,7 @@ fn every_description_gets_its_answer() {
     assert_eq!(plan.send_event, Some(TelephoneEvent { payload_type: 110, clock_rate: 48_000 }));
     let octets = fs::read(folder.join("rtpengine-ims-precondition-amr.sdp")).unwrap();
     let plan = verdict(&octets, Off, V4).1.unwrap();
-    assert_eq!(plan.remote_rtcp, "10.42.44.243:30323".parse().unwrap());
+    assert_eq!(plan.remote_rtcp, "10.42.44.243:30323".parse::<std::net::SocketAddr>().unwrap());
     assert_eq!(plan.receive_events, [TelephoneEvent { payload_type: 100, clock_rate: 8_000 }]);
     assert_eq!(plan.receive, [(9, Codec::G722), (0, Codec::Pcmu), (8, Codec::Pcma)]);
 }

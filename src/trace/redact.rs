@@ -1,7 +1,7 @@
 //! Takes credentials and media keys out of messages, leaving their length and everything that explains a failure.
 //!
 //! Of Authorization and Proxy-Authorization the user name, realm, URI and algorithm stay; the response, nonces and anything
-//! else that could be guessed against go. Of `a=crypto` the key goes, suite and parameters stay. The octets keep their
+//! else that could be guessed against go. Of `a=crypto` the key goes, suite and parameters stay; of `a=ice-pwd` the password. The octets keep their
 //! number, so Content-Length stays true.
 
 use bytes::{Bytes, BytesMut};
@@ -75,6 +75,8 @@ fn find(message: &[u8], line: Range<usize>, secrets: &mut Vec<Range<usize>>) {
         if lower.starts_with(b"a=key-mgmt:") {
             secrets.push(visible(text.get(11..).unwrap_or_default(), line.start + 11));
         }
+    } else if lower.starts_with(b"a=ice-pwd:") {
+        secrets.push(visible(text.get(10..).unwrap_or_default(), line.start + 10));
     } else if lower.starts_with(b"k=") {
         secrets.push(visible(text.get(2..).unwrap_or_default(), line.start + 2));
     }

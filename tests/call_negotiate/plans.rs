@@ -17,8 +17,8 @@ fn plans_hold_what_was_agreed() {
         ))
         .unwrap();
     let plan = agreement.plan;
-    assert_eq!(plan.remote_rtp, "198.51.100.7:5000".parse().unwrap());
-    assert_eq!(plan.remote_rtcp, "198.51.100.8:5009".parse().unwrap());
+    assert_eq!(plan.remote_rtp, "198.51.100.7:5000".parse::<std::net::SocketAddr>().unwrap());
+    assert_eq!(plan.remote_rtcp, "198.51.100.8:5009".parse::<std::net::SocketAddr>().unwrap());
     assert!(!plan.rtcp_mux && call.negotiation.is_held());
     assert_eq!(plan.direction, Direction::RecvOnly);
     assert_eq!((plan.encoding.codec, plan.encoding.payload_type), (Codec::Opus, 111));
@@ -65,7 +65,7 @@ fn rtcp_goes_where_the_far_end_wants_it() {
         ("c=IN IP4 0.0.0.0\na=rtcp:6001 IN IP4 203.0.113.5", "0.0.0.0:6001"),
     ] {
         let (_, agreement) = Call::new(local()).answer(&format!("m=audio 5000 RTP/AVP 0\n{attributes}")).unwrap();
-        assert_eq!(agreement.plan.remote_rtcp, expected.parse().unwrap(), "{attributes}");
+        assert_eq!(agreement.plan.remote_rtcp, expected.parse::<std::net::SocketAddr>().unwrap(), "{attributes}");
     }
 }
 

@@ -45,7 +45,7 @@ fn refusals_have_status_warning_and_remedy() {
             &off,
             "m=video 1 RTP/AVP 97\nm=audio 9 UDP/TLS/RTP/SAVPF 0",
             302,
-            "line 7: audio over UDP/TLS/RTP/SAVPF is not supported; the far end has to use RTP/AVP or RTP/SAVP",
+            "line 7: the far end wants encrypted media (RTP/SAVP), which is off here; set srtp to optional or required",
         ),
         (
             &off,

@@ -141,7 +141,8 @@ fn config(ip: IpAddr, sip: SocketAddr, control: SocketAddr, directory: &Path, op
         .map(|module| format!("module {module}.so\n"))
         .concat();
     let by_handshake = options.media_encryption.is_some_and(|encryption| encryption.starts_with("dtls"));
-    let loaded = if by_handshake { format!("{loaded}module dtls_srtp.so\n") } else { loaded };
+    // The accounts look for it when they are read.
+    let loaded = if by_handshake { format!("module dtls_srtp.so\n{loaded}") } else { loaded };
     let certificate =
         options.certificate.as_ref().map(|path| format!("sip_certificate {}\n", path.display())).unwrap_or_default();
     format!(

@@ -162,7 +162,10 @@ fn the_codec_and_the_address_change() {
     let moved = Change::Address { rtp: "192.0.2.77:4000".parse().unwrap(), rtcp: "192.0.2.77:4001".parse().unwrap() };
     change(&mut world, ANN, ann, moved).unwrap();
     world.run(Duration::from_secs(1));
-    assert_eq!(world.places[BOB].plans[&bob].last().unwrap().remote_rtp, "192.0.2.77:4000".parse().unwrap());
+    assert_eq!(
+        world.places[BOB].plans[&bob].last().unwrap().remote_rtp,
+        "192.0.2.77:4000".parse::<std::net::SocketAddr>().unwrap()
+    );
     let record = world.places[ANN].engine.calls().next().unwrap().1;
     assert_eq!(record.codec.as_deref(), Some("PCMA"));
 }

@@ -173,7 +173,10 @@ fn section_2_3_music_on_hold() {
     let music = "v=0\r\no=- 9 9 IN IP4 192.0.2.50\r\ns=-\r\nc=IN IP4 192.0.2.50\r\nt=0 0\r\nm=audio 6000 RTP/AVP 0\r\na=sendonly\r\n";
     say(&mut world, Method::Ack, 900, Some(music));
     let plan = world.places[ANN].plans[&ann].last().unwrap();
-    assert_eq!((plan.remote_rtp, plan.direction), ("192.0.2.50:6000".parse().unwrap(), Direction::RecvOnly));
+    assert_eq!(
+        (plan.remote_rtp, plan.direction),
+        ("192.0.2.50:6000".parse::<std::net::SocketAddr>().unwrap(), Direction::RecvOnly)
+    );
     assert_eq!(world.moments(ANN, ann).last(), Some(&Moment::Held(sidetone::call::Side::Remote)));
 }
 

@@ -362,6 +362,9 @@ impl World {
                         self.later(soon, Due::Media(who, call, event));
                     }
                 }
+                Output::Media { call, order: MediaOrder::Listen(_) } => {
+                    assert_eq!(place.media.get(&call), Some(&Media::Open), "listens when not open");
+                }
                 Output::Call(event) => place.events.push((self.now, event)),
                 Output::Disconnect { .. }
                 | Output::Binding { .. }

@@ -176,7 +176,9 @@ impl Association {
         let Some((address, handshake)) = self.handshakes.get_mut(index) else { return };
         let was_agreed = handshake.agreed().is_some();
         match handshake.handle(now, datagram) {
-            Ok(()) => *address = from,
+            // Only who is authentic may change where we answer to.
+            Ok(()) if !was_agreed && handshake.agreed().is_some() => *address = from,
+            Ok(()) => {}
             // What comes after the handshake (an alert, say) ends nothing: the call's end does.
             Err(failed) if !was_agreed => {
                 self.trouble.get_or_insert((now + DOUBT, failed));

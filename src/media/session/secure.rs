@@ -3,7 +3,7 @@
 use super::gate::{Gate, News};
 use super::keys::{Keys, Wear};
 use super::{Component, Event, Session, Unusable, probation};
-use crate::media::dtls::{Identity, Secured};
+use crate::media::dtls::{Identity, Role, Secured};
 use crate::media::plan::{Plan, Srtp};
 use crate::time::Instant;
 use bytes::Bytes;
@@ -23,16 +23,23 @@ impl Session {
 
     /// Goes on with what came before the far end's answer did. To be called before anything else.
     pub fn adopt(&mut self, now: Instant, mut gate: Gate) {
-        if self.gate.is_some() {
-            gate.meet(now, &self.plan, true);
-            self.gate = Some(Box::new(gate));
-            self.follow_gate(now);
-        } else {
-            // The far end wants neither; what it sent meanwhile is media.
-            gate.release().into_iter().for_each(|held| {
-                self.handle_packet(now, held.component, held.from, &held.octets);
-            });
+        let begins = self.plan.dtls.as_ref().is_some_and(|dtls| dtls.role == Role::Client);
+        match &mut self.gate {
+            // Our own first flight is under way already.
+            Some(own) if begins => own.inherit(now, &mut gate, &self.plan),
+            Some(own) => {
+                gate.meet(now, &self.plan, true);
+                **own = gate;
+            }
+            None => {
+                // The far end wants neither; what it sent meanwhile is media.
+                for held in gate.release() {
+                    self.handle_packet(now, held.component, held.from, &held.octets);
+                }
+            }
         }
+        self.direct_by_gate(now);
+        self.follow_gate(now);
     }
 
     pub(super) fn gate_for(
