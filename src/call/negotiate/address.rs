@@ -20,6 +20,8 @@ pub(super) fn remote(session: &Session, media: &Media, local: &Local, mux: bool)
     let said = session.direction_of(media).and_then(Direction::from_attribute).unwrap_or_default();
     let (ip, direction) = match session.address_of(media)? {
         Address::Unicast(ip) => (ip, said),
+        // An agent of ICE that knows no address of its own yet (RFC 8840 section 4.1.1): its checks will say.
+        Address::Nowhere(_) if local.ice && session.value_of(media, "ice-ufrag").is_some() => (nowhere(local), said),
         // A hold of RFC 2543 style forbids us to send (RFC 3264 section 8.4).
         Address::Nowhere(_) => (nowhere(local), Direction::of(said.sends(), false)),
         Address::Multicast(ip) => return Err(Rejected::Multicast { line, address: ip }),
