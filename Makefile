@@ -92,3 +92,17 @@ bench: deps ## Micro-benchmarks: wire parser, transaction table, registrations, 
 .PHONY: instructions
 instructions: deps ## Counts instructions by valgrind, fails where they grew; ACCEPT=1 accepts the new numbers
 	$(CARGO) bench --locked --bench instructions $(if $(ACCEPT),-- --accept)
+
+# Speech quality of the playout against baresip's. ARGS="--ours" takes seconds: only our side, in virtual time.
+QUALITY_VENV := target/quality-venv
+ARGS ?=
+
+$(QUALITY_VENV)/ready:
+	python3 -m venv $(QUALITY_VENV)
+	$(QUALITY_VENV)/bin/pip install --quiet pesq==0.0.4 speechmos==0.0.1.1 onnxruntime librosa soundfile scipy
+	touch $@
+
+.PHONY: quality
+quality: build $(QUALITY_VENV)/ready ## PESQ and PLCMOS of our playout and of baresip's for the same packets
+	@$(call install,baresip)
+	$(QUALITY_VENV)/bin/python benches/playout.py $(ARGS)

@@ -45,4 +45,4 @@ pub use recorder::{
 pub(crate) use ringer::Ringer;
 pub use stream::{Frame, Heard, Listener as StreamListener, Overflow, Speaker, StreamOptions, Track, WrongStream};
 pub(crate) use stream::{Tap, open as open_stream};
-pub use wav::WavError;
+pub use wav::{WavError, read_wav, write_wav};

@@ -123,6 +123,45 @@ impl Drop for WavPlayer {
     }
 }
 
+/// All of `path` as mono audio at `rate` Hz; takes as long as the disk and the conversion do.
+///
+/// # Errors
+/// [`WavError`] when the file cannot be read.
+pub fn read_wav(path: &Path, rate: u32) -> Result<Vec<i16>, WavError> {
+    let mut player = WavPlayer::open(path, false, rate)?;
+    let (mut audio, mut piece) = (Vec::new(), vec![0; rate as usize / 4]);
+    loop {
+        let (count, ended) = match player.read(&mut piece) {
+            Played::All => (piece.len(), None),
+            Played::Late(count) => {
+                thread::sleep(Duration::from_millis(1));
+                (count, None)
+            }
+            Played::Ended(count, error) => (count, Some(error)),
+        };
+        audio.extend_from_slice(piece.get(..count).unwrap_or_default());
+        match ended {
+            Some(Some(error)) => return Err(error),
+            Some(None) => return Ok(audio),
+            None => {}
+        }
+    }
+}
+
+/// Writes mono `audio` of `rate` Hz to `path`.
+///
+/// # Errors
+/// [`WavError`] when the file cannot be written.
+pub fn write_wav(path: &Path, rate: u32, audio: &[i16]) -> Result<(), WavError> {
+    let spec = hound::WavSpec { channels: 1, sample_rate: rate, bits_per_sample: 16, sample_format: SampleFormat::Int };
+    let write = || {
+        let mut writer = hound::WavWriter::create(path, spec)?;
+        audio.iter().try_for_each(|&sample| writer.write_sample(sample))?;
+        writer.finalize()
+    };
+    write().map_err(|error| explain(path, error))
+}
+
 fn open(path: &Path) -> Result<WavReader<BufReader<File>>, WavError> {
     let file = File::open(path).map_err(|source| WavError::Io { path: path.into(), source })?;
     let reader = WavReader::new(BufReader::with_capacity(64 * 1024, file)).map_err(|error| explain(path, error))?;

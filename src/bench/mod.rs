@@ -4,5 +4,7 @@ pub mod impair;
 pub mod latency;
 pub mod load;
 pub mod marker;
+pub mod playout;
+pub mod scripted;
 pub mod statistics;
 pub mod turnaround;

@@ -4,6 +4,7 @@ use super::Exit;
 use super::impair::{self, ImpairArguments};
 use super::latency::{self, LatencyArguments};
 use super::load::{self, LoadArguments, MergeArguments};
+use super::playout::{self, PlayoutArguments};
 use super::report::Reporter;
 use super::target::{self, TargetArguments};
 use super::turnaround::{self, TurnaroundArguments};
@@ -23,6 +24,8 @@ enum BenchVerb {
     Latency(Box<LatencyArguments>),
     /// Measures how long a phone that echoes keeps what it hears, and whether it gives it back whole
     Turnaround(Box<TurnaroundArguments>),
+    /// Puts speech through a bad network and records what our playout, or a phone that echoes, makes of it
+    Playout(Box<PlayoutArguments>),
     /// Makes many calls with real media by a schedule and judges what becomes of them
     Load(Box<LoadArguments>),
     /// Puts results of several generators together
@@ -36,6 +39,7 @@ pub(super) async fn run(verb: BenchArguments, reporter: Reporter) -> Exit {
         BenchVerb::Impair(verb) => impair::run(verb, reporter).await,
         BenchVerb::Latency(verb) => latency::run(*verb, reporter).await,
         BenchVerb::Turnaround(verb) => turnaround::run(*verb, reporter).await,
+        BenchVerb::Playout(verb) => playout::run(*verb, reporter).await,
         BenchVerb::Load(verb) => load::run(*verb, reporter).await,
         BenchVerb::Merge(verb) => load::merge(&verb, &reporter),
         BenchVerb::Target(verb) => target::run(*verb, reporter).await,

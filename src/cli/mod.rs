@@ -16,6 +16,7 @@ mod impair;
 mod latency;
 mod load;
 mod outside;
+mod playout;
 mod quality;
 mod register;
 mod report;

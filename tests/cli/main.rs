@@ -13,6 +13,7 @@ mod failures;
 mod history;
 #[cfg(target_os = "linux")]
 mod keys;
+mod playout;
 mod process;
 #[path = "../shared/program.rs"]
 #[allow(dead_code, reason = "each test program uses its own part")]

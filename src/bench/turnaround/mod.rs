@@ -11,21 +11,19 @@
 //! What leaves is stamped by the kernel; what arrives is taken to arrive when the call that sent it began, which on
 //! loopback is some microseconds before. Each call meets another phase of the phone's clock, so several are needed.
 
-mod caller;
 mod chirps;
 mod pattern;
 mod stream;
 mod tally;
 
-pub use caller::CallError;
 pub use pattern::{Pattern, UnknownPattern};
 pub use tally::{Tally, Turnaround};
 
+use crate::bench::scripted::{self, CallError, Caller, Wanted};
 use crate::driver::{Clock, entropy};
 use crate::media::plan::Codec;
 use crate::random::Random;
 use crate::sip::uri::Uri;
-use caller::Caller;
 use std::io;
 use std::time::Duration;
 
@@ -68,8 +66,9 @@ pub fn measure(settings: &Settings) -> Result<Tally, TurnaroundError> {
     let clock = Clock::new();
     let mut random = Random::from_entropy(entropy()?);
     let mut caller = Caller::new(clock, &settings.target, random.split())?;
-    let rtp = stream::bind(caller.address().ip())?;
-    let plan = caller.call(settings, rtp.local_addr()?)?;
+    let rtp = scripted::bind(caller.address().ip())?;
+    let wanted = Wanted { target: settings.target.clone(), codec: settings.codec, packet_time: settings.packet_time };
+    let plan = caller.call(&wanted, rtp.local_addr()?)?;
     let sent_and_heard = stream::run(settings, &plan, clock, &rtp, &mut random)?;
     caller.hang_up();
     tally::tally(settings, &sent_and_heard)

@@ -110,8 +110,8 @@ pub(super) fn tally(settings: &Settings, heard: &Heard) -> Result<Tally, Turnaro
 mod tests {
     use super::super::Pattern;
     use super::super::chirps::Chirps;
-    use super::super::stream::Leaving;
     use super::*;
+    use crate::bench::scripted::Leaving;
     use crate::time::Instant;
 
     /// An echo that takes 33 ms, whose packets are 5 ms off those sent, and which spoils every tenth chirp.

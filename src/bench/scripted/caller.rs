@@ -1,6 +1,6 @@
 //! The call around the stream: our engine, carried out by hand on one socket.
 
-use super::Settings;
+use super::Wanted;
 use crate::call::record::Record;
 use crate::call::{CallId, Conduct, MediaEvent, MediaOptions, MediaOrder, Moment};
 use crate::driver::Clock;
@@ -46,7 +46,7 @@ pub enum CallError {
 }
 
 /// One call to be made.
-pub(super) struct Caller {
+pub(in crate::bench) struct Caller {
     engine: Engine,
     clock: Clock,
     socket: UdpSocket,
@@ -62,7 +62,7 @@ pub(super) struct Caller {
 
 impl Caller {
     /// A caller on the address that reaches `target`.
-    pub(super) fn new(clock: Clock, target: &Uri, random: Random) -> Result<Self, CallError> {
+    pub(in crate::bench) fn new(clock: Clock, target: &Uri, random: Random) -> Result<Self, CallError> {
         let name = target.host().map(|host| format!("{host}:{}", target.port().unwrap_or(5060))).unwrap_or_default();
         let remote = name.to_socket_addrs().ok().and_then(|mut found| found.next());
         let remote = remote.ok_or_else(|| CallError::NoAddress(target.to_string()))?;
@@ -86,18 +86,18 @@ impl Caller {
     }
 
     /// Our address on the way to the target.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(in crate::bench) fn address(&self) -> SocketAddr {
         self.local
     }
 
     /// Calls, with RTP at `rtp`; what was negotiated.
-    pub(super) fn call(&mut self, settings: &Settings, rtp: SocketAddr) -> Result<Plan, CallError> {
+    pub(in crate::bench) fn call(&mut self, wanted: &Wanted, rtp: SocketAddr) -> Result<Plan, CallError> {
         self.rtp = Some(rtp);
         let media =
-            MediaOptions { codecs: vec![settings.codec], packet_time: settings.packet_time, ..MediaOptions::default() };
+            MediaOptions { codecs: vec![wanted.codec], packet_time: wanted.packet_time, ..MediaOptions::default() };
         let dial = Dial {
             account: self.account,
-            target: settings.target.clone(),
+            target: wanted.target.clone(),
             from_number: None,
             media,
             ring_limit: PATIENCE,
@@ -113,7 +113,7 @@ impl Caller {
     }
 
     /// Ends the call, and waits until the far end has taken it.
-    pub(super) fn hang_up(&mut self) {
+    pub(in crate::bench) fn hang_up(&mut self) {
         if let Some(call) = self.call.take() {
             // It may have ended by itself.
             let _ = self.engine.hangup(self.clock.now(), call);
