@@ -42,6 +42,8 @@ const PURE: &[&str] = &["sip", "sdp", "call", "media", "engine", "stun", "time",
 const PURE_PARTS: &[&str] = &[
     "bench/impair/link",
     "bench/marker",
+    "bench/playout/render.rs",
+    "bench/playout/trace.rs",
     "bench/statistics.rs",
     "bench/latency/finder.rs",
     "bench/latency/prober.rs",
