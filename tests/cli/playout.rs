@@ -30,13 +30,13 @@ fn what_cannot_be_played_is_said() {
     let home = Home::new();
     for (arguments, says) in [
         (&["nothing.wav", "--out", "x.wav"][..], "nothing.wav"),
-        (&[SPEECH, "--out", "x.wav", "--impair", "losss=1"], "losss"),
-        (&[SPEECH, "--out", "x.wav", "--codec", "mp3"], "mp3"),
-        (&[SPEECH, "--out", "x.wav", "--drift", "5000"], "5000"),
-        (&[SPEECH, "--out", "x.wav", "--phone", "nobody"], "nobody"),
-        (&[SPEECH, "--out", "/nowhere/x.wav"], "/nowhere/x.wav"),
+        (&[SPEECH, "--out", "x.wav", "--impair", "losss=1"][..], "losss"),
+        (&[SPEECH, "--out", "x.wav", "--codec", "mp3"][..], "mp3"),
+        (&[SPEECH, "--out", "x.wav", "--drift", "5000"][..], "5000"),
+        (&[SPEECH, "--out", "x.wav", "--phone", "nobody"][..], "nobody"),
+        (&[SPEECH, "--out", "/nowhere/x.wav"][..], "/nowhere/x.wav"),
     ] {
-        let outcome = home.run(&[&["bench", "playout"], arguments].concat());
+        let outcome = home.run(&[&["bench", "playout"][..], arguments].concat());
         assert!(outcome.code == 8 && outcome.err.contains(says), "{arguments:?}: {} {}", outcome.code, outcome.err);
     }
 }
