@@ -72,6 +72,8 @@ pub fn render(trace: &Trace, seed: u64) -> Result<Rendered, Unusable> {
         hear_tones: false,
         holding: false,
         srtp: None,
+        dtls: None,
+        ice: None,
     };
     // Time begins somewhere, so that nothing is before it.
     let start = Instant::from_millis(10_000);

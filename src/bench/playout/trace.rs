@@ -38,7 +38,7 @@ impl Trace {
     pub fn new(codec: Codec, audio: &[i16], recipe: &Recipe, drift: f64, seed: u64) -> Result<Self, Unavailable> {
         let opus = OpusParameters { fec: true, ..OpusParameters::default() };
         let mut encoder = Encoder::new(&Encoding { opus, ..Encoding::new(codec, 0, PACKET_TIME) })?;
-        encoder.expect_loss(recipe.loss.mean());
+        encoder.expect_loss((recipe.loss.mean() * 100.0).round() as u8);
         let mut random = Random::from_seed(seed);
         let (ssrc, first) = (Ssrc(random.u32()), RtpTime(random.u32()));
         let mut link = Impairment::new(recipe.clone(), random);
