@@ -117,6 +117,7 @@ fn a_recording_that_kill_9_cut_off_is_repaired_at_the_next_start() {
         let ann = domain.ann_calls(&ours, &[]);
         (0..4).for_each(|_| drop(bob.expect("call.quality")));
         bob.signal("-KILL");
+        assert_eq!(bob.finish().code, -1);
         ann.interrupt();
         let mut again = domain.bob(&theirs, &options);
         let told = again.expect("recording.ready");
