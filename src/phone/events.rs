@@ -3,7 +3,7 @@
 use super::{Event, Happening};
 use tokio::sync::broadcast;
 
-/// A listener; see [`Phone::events`].
+/// A listener; see [`Phone::events`](super::Phone::events).
 #[derive(Debug)]
 pub struct Events(pub(super) broadcast::Receiver<Event>);
 
