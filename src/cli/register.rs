@@ -77,9 +77,15 @@ pub(super) async fn first(
     loop {
         tokio::select! {
             event = events.next() => {
-                let Some(Event::Registration(registration)) = event else {
-                    if event.is_none() { return Exit::Failed; }
-                    continue;
+                let registration = match event {
+                    Some(Event::Registration(registration)) => registration,
+                    // What a crash cut off is made whole meanwhile.
+                    Some(Event::Recorded { call, recorded }) => {
+                        reporter.recording(call, &recorded);
+                        continue;
+                    }
+                    Some(_) => continue,
+                    None => return Exit::Failed,
                 };
                 reporter.registration(&registration);
                 match &registration.state {
