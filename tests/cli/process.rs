@@ -102,6 +102,13 @@ impl Running {
         }
     }
 
+    /// The first event of this name, which may have come already.
+    #[track_caller]
+    pub fn told(&mut self, name: &str) -> Value {
+        let events: Vec<Value> = self.0.story().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        events.into_iter().find(|event| event["event"] == name).unwrap_or_else(|| self.expect(name))
+    }
+
     /// Waits until stderr holds `text`.
     #[track_caller]
     pub fn expect_error(&mut self, text: &str) {

@@ -120,7 +120,7 @@ fn a_recording_that_kill_9_cut_off_is_repaired_at_the_next_start() {
         assert_eq!(bob.finish().code, -1);
         ann.interrupt();
         let mut again = domain.bob(&theirs, &options);
-        let told = again.expect("recording.ready");
+        let told = again.told("recording.ready");
         assert!(told["repaired"] == true && told["error"].is_null(), "{told}");
         let seconds = told["seconds"].as_f64().unwrap();
         assert!(seconds > 1.0, "{told}");
